@@ -1,0 +1,3 @@
+"""What all processes of webevents agree on: schemas, names, reasons, failures, settings, log line."""
+
+__version__ = "0.1.0"
