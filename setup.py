@@ -13,6 +13,16 @@ EXTRAS = {
     "spark": ["pyspark==4.1.1"],
     "function": ["functions-framework>=3.8,<4", "google-cloud-bigquery>=3.25,<4", "google-cloud-storage>=2.14,<4"],
     "warehouse": ["google-cloud-bigquery>=3.25,<4", "google-cloud-storage>=2.14,<4", "confluent-kafka>=2.5,<3"],
+    "collector": [
+        "brotli>=1.1,<2",
+        "confluent-kafka>=2.5,<3",
+        "crawler-user-agents>=1.40",
+        "httptools>=0.6,<1",
+        "orjson>=3.10,<4",
+        "prometheus-client>=0.20,<1",
+        "uvicorn>=0.40,<1",
+        "uvloop>=0.21,<1; sys_platform != 'win32'",
+    ],
     "feeds": ["confluent-kafka>=2.5,<3", "crawler-user-agents>=1.40"],
     "local": [
         "duckdb>=1.4,<3",
@@ -47,10 +57,10 @@ setup(
         include=[
             f"{name}{sub}"
             for sub in ("", ".*")
-            for name in ("contract", "streaming", "cloud_functions", "warehouse", "feeds", "local")
+            for name in ("contract", "collector", "streaming", "cloud_functions", "warehouse", "feeds", "local")
         ]
     ),
     py_modules=["cli"],
-    package_data={"contract.schemas": ["*.avsc"], "warehouse": ["*.sql"]},
+    package_data={"contract.schemas": ["*.avsc"], "collector": ["tag.js", "tag.min.js"], "warehouse": ["*.sql"]},
     entry_points={"console_scripts": ["webevents=cli:main"]},
 )

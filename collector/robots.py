@@ -1,0 +1,18 @@
+"""Robots by their user agent: flagged, never dropped, so that the decision stays with the reader of the table."""
+
+from functools import lru_cache
+
+import crawleruseragents
+
+AGENT_CHARS = 256
+"""Robots name themselves early, and the list's search costs time by the character."""
+
+
+def is_robot(user_agent: str) -> bool:
+    """Whether the kept list crawler-user-agents knows `user_agent`, read to its first 256 characters."""
+    return _known(user_agent[:AGENT_CHARS])
+
+
+@lru_cache(maxsize=16_384)
+def _known(user_agent: str) -> bool:
+    return bool(crawleruseragents.is_crawler(user_agent))
