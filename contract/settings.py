@@ -14,14 +14,20 @@ S = TypeVar("S")
 
 
 def setting(
-    parse: Callable[[str], Any], *, help: str, default: Any = dataclasses.MISSING, positional: bool = False
+    parse: Callable[[str], Any],
+    *,
+    help: str,
+    default: Any = dataclasses.MISSING,
+    positional: bool = False,
+    flag: str | None = None,
 ) -> Any:
     """A field of a settings class, which is a dataclass(frozen=True, kw_only=True).
 
     `parse` turns the text given into the value, or raises ValueError saying what it wants. Without `default`
-    the setting is required. `positional` takes all words that are no flags, as a tuple of parsed values.
+    the setting is required. `positional` takes all words that are no flags, as a tuple of parsed values. `flag` is
+    the flag's name where it is not the field's (a word that Python keeps to itself).
     """
-    metadata = {"parse": parse, "help": help, "positional": positional}
+    metadata = {"parse": parse, "help": help, "positional": positional, "flag": flag}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -50,7 +56,9 @@ def read_flags(cls: type[S], argv: Sequence[str], *, prog: str, description: str
     given = {_spell_flag(field): vars(known)[field.name] for field in _fields(cls) if field.name in vars(known)}
     if positional is not None and not given.get(positional.name.upper()):
         given.pop(positional.name.upper(), None)
-    return _read(cls, {**given, **{word.split("=")[0]: "" for word in unknown}}, _spell_flag)
+    # The value of an unknown flag is no fault of its own; a stray word by itself is.
+    strangers = [word.split("=")[0] for word in unknown if word.startswith("-")] or unknown
+    return _read(cls, {**given, **dict.fromkeys(strangers, "")}, _spell_flag)
 
 
 def _read(cls: type[S], given: Mapping[str, Any], spell: Callable[[dataclasses.Field[Any]], str]) -> S:
@@ -91,7 +99,9 @@ def _fields(cls: Any) -> list[dataclasses.Field[Any]]:
 
 
 def _spell_flag(field: dataclasses.Field[Any]) -> str:
-    return field.name.upper() if field.metadata["positional"] else "--" + field.name.replace("_", "-")
+    if field.metadata["positional"]:
+        return field.name.upper()
+    return "--" + (field.metadata["flag"] or field.name.replace("_", "-"))
 
 
 def _add_flag(parser: argparse.ArgumentParser, field: dataclasses.Field[Any]) -> None:
@@ -104,7 +114,8 @@ def _add_flag(parser: argparse.ArgumentParser, field: dataclasses.Field[Any]) ->
             _spell_flag(field), dest=field.name, action=argparse.BooleanOptionalAction, help=f"{text} (default: {on})"
         )
     else:
-        shown = "" if field.default in (dataclasses.MISSING, None, "") else f" (default: {field.default})"
+        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        shown = "" if default in (dataclasses.MISSING, None, "") else f" (default: {default})"
         metavar = field.metadata["parse"].__name__.upper()
         parser.add_argument(_spell_flag(field), dest=field.name, metavar=metavar, help=text + shown)
 
