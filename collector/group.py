@@ -21,14 +21,14 @@ class GroupWriter:
         """Whether records are on their way to the disk."""
         return bool(self._waiting) or (self._writing is not None and not self._writing.done())
 
-    async def append(self, frames: Sequence[bytes]) -> None:
-        """Return when the disk has `frames`. Raises SpoolFull, or OSError of the disk."""
+    def append(self, frames: Sequence[bytes]) -> asyncio.Future[None]:
+        """Done when the disk has `frames`; else SpoolFull, or the disk's OSError."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._waiting.append((frames, done))
         if self._writing is None or self._writing.done():
             self._writing = loop.create_task(self._write_groups())
-        await done
+        return done
 
     async def _write_groups(self) -> None:
         loop = asyncio.get_running_loop()

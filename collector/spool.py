@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from collector.frames import Frame, is_torn_tail, read_frames
+from collector.frames import Frame, is_torn_tail, read_frames, to_frame
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,11 @@ class Spool:
         self._at = position
         _write_bookmark(self.folder, position)
         self._drop_drained()
+
+    def set_aside(self, frame: Frame) -> None:
+        """Keep a record that can never be delivered, for the operator, in the file `refused`."""
+        with (self.folder / "refused").open("ab") as refused:
+            refused.write(to_frame(frame.key, frame.value))
 
     def close(self) -> None:
         """Let another process have the folder."""

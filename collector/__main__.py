@@ -1,0 +1,79 @@
+"""`webevents collect`, or python -m collector: one collector process."""
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+
+import uvicorn
+
+from collector.app import Collector
+from collector.connection import Doors, build_protocol
+from collector.limits import Buckets
+from collector.metrics import Metrics
+from collector.origins import Origins
+from collector.producer import Producer
+from collector.script import read_script
+from collector.settings import Settings, read_kafka_config
+from collector.sink import Sink
+from collector.spool import Spool
+from contract.failures import ConfigError, WebeventsError
+from contract.log import log_to
+from contract.settings import read_flags
+
+log = logging.getLogger("collector")
+
+BACKLOG = 2_048
+DRAIN_S = 15
+MB = 1024 * 1024
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Take pageviews until SIGTERM; then answer what has begun, and end."""
+    settings = read_flags(
+        Settings, sys.argv[1:] if argv is None else argv, prog="webevents collect",
+        description="Take pageviews over HTTP. 200 means: Kafka's replicas, or the disk, have it.",
+    )  # fmt: skip
+    log_to()
+    doors = Doors(settings.connections, settings.address_connections, settings.request_s)
+    config = uvicorn.Config(
+        build_collector(settings, doors), host=settings.host, port=settings.port, http=build_protocol(doors),
+        ws="none", lifespan="on", log_config=None, access_log=False, server_header=False, proxy_headers=False,
+        timeout_keep_alive=settings.keep_alive_s, timeout_graceful_shutdown=DRAIN_S, backlog=BACKLOG,
+    )  # fmt: skip
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    log.info("listening", extra={"host": settings.host, "port": settings.port})
+    uvicorn.Server(config).run()
+    return 0
+
+
+def build_collector(settings: Settings, doors: Doors) -> Collector:
+    """The application with its real parts. Raises ConfigError where one cannot be had."""
+    metrics = Metrics()
+    producer = Producer(read_kafka_config(settings), settings.topic)
+    try:
+        spool = Spool(settings.spool, limit_bytes=settings.spool_mb * MB)
+    except OSError as error:
+        raise ConfigError(f"--spool {settings.spool}: {error.strerror}") from error
+    sink = Sink(producer, spool, metrics, ack_wait_s=settings.ack_wait_ms / 1000, now_ms=now_ms)
+    metrics.gauge("spool_bytes", "Bytes on the spool's disk.", lambda: spool.size_bytes)
+    metrics.gauge("spooling", "1 while events go to the disk.", lambda: sink.spooling)
+    metrics.gauge("in_flight", "Events that the broker has not answered.", lambda: producer.in_flight)
+    metrics.gauge("connections", "Open connections.", lambda: doors.open.total())
+    return Collector(
+        sink, read_script(), Origins(settings.sites), Buckets(settings.rate), metrics,
+        trusted_hops=settings.trusted_hops, now_ms=now_ms,
+    )  # fmt: skip
+
+
+def now_ms() -> int:
+    """The wall clock."""
+    return time.time_ns() // 1_000_000
+
+
+if __name__ == "__main__":
+    try:
+        raise SystemExit(main())
+    except WebeventsError as error:
+        sys.stderr.write(f"webevents collect: {error}\n")
+        raise SystemExit(error.exit_code) from None

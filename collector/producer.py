@@ -1,0 +1,144 @@
+"""Kafka's producer, polled from the event loop: no second thread takes turns with the requests."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from contract.failures import ConfigError
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.002
+IDLE_POLL_S = 0.5
+TRY_MS = 10_000
+"""How long librdkafka tries one message. After it the delivery report says so, and the message is ours again."""
+
+CONFIG: Mapping[str, str | int | bool] = {
+    "acks": "all",
+    "enable.idempotence": True,
+    "message.timeout.ms": TRY_MS,
+    "socket.timeout.ms": TRY_MS,
+    "reconnect.backoff.max.ms": 1_000,
+    "linger.ms": 2,
+    "compression.type": "lz4",
+    "queue.buffering.max.kbytes": 65_536,
+    "queue.buffering.max.messages": 100_000,
+    "client.id": "webevents-collector",
+    "log_level": 3,
+}
+
+Answer = KafkaError | None
+"""None once all replicas in sync have the records; else what the first one that failed met."""
+
+
+class Delivery:
+    """Some records on their way, and the one answer to them."""
+
+    __slots__ = ("answer", "due", "fault", "left")
+
+    def __init__(self, answer: asyncio.Future[Answer], left: int, due: float) -> None:
+        self.answer, self.left, self.due = answer, left, due
+        self.fault: Answer = None
+
+    def report(self, error: KafkaError | None, _: Message) -> None:
+        """A delivery report, as librdkafka calls it."""
+        self.left -= 1
+        self.fault = self.fault or error
+        if not self.left:
+            self.settle(self.fault)
+
+    def settle(self, answer: Answer) -> None:
+        """Answer, once; what librdkafka reports later is of no interest."""
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+
+class Producer:
+    """Sends records to one topic. `config` is librdkafka's, bootstrap.servers at least."""
+
+    def __init__(self, config: Mapping[str, str | int | bool], topic: str) -> None:
+        self._config = {**CONFIG, **config, "error_cb": self._note}
+        self._topic = topic
+        self._waiting: deque[Delivery] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._kafka = self._connect()
+
+    @property
+    def in_flight(self) -> int:
+        """Records and requests that librdkafka has not answered."""
+        return len(self._kafka)
+
+    def send(self, records: Sequence[tuple[bytes, bytes]], *, wait_s: float) -> asyncio.Future[Answer]:
+        """Send (key, value) records; answered with the delivery reports, or with a time-out after `wait_s`.
+
+        After a time-out they may still arrive: who sends them again sends the same eventIds.
+        """
+        loop = asyncio.get_running_loop()
+        delivery = Delivery(loop.create_future(), len(records), loop.time() + wait_s)
+        try:
+            for key, value in records:
+                self._kafka.produce(self._topic, value, key, on_delivery=delivery.report)
+        except BufferError:
+            delivery.settle(KafkaError(KafkaError._QUEUE_FULL))
+        except KafkaException as error:
+            delivery.settle(error.args[0])
+        else:
+            self._waiting.append(delivery)
+            self._poll_soon(loop)
+        return delivery.answer
+
+    def send_to_partition(self, partition: int, value: bytes) -> None:
+        """Send a record without a key, and without an answer."""
+        try:
+            self._kafka.produce(self._topic, value, partition=partition)
+        except (BufferError, KafkaException):
+            log.info("no heartbeat: the producer's queue is full", extra={"partition": partition})
+
+    def count_partitions(self, timeout_s: float) -> int:
+        """The topic's number of partitions; 0 when no broker answers. Blocks: call it in a thread."""
+        try:
+            topic = self._kafka.list_topics(self._topic, timeout=timeout_s).topics[self._topic]
+        except KafkaException:
+            return 0
+        return len(topic.partitions) if topic.error is None else 0
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait for what is on its way; the number of records that are still unanswered. Blocks."""
+        return int(self._kafka.flush(timeout_s))
+
+    def poll(self) -> None:
+        """Serve delivery reports and time-outs, and come again: soon while somebody waits."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        self._kafka.poll(0)
+        now = loop.time()
+        while self._waiting and (self._waiting[0].answer.done() or self._waiting[0].due <= now):
+            self._waiting.popleft().settle(KafkaError(KafkaError._TIMED_OUT))
+        self._timer = loop.call_later(POLL_S if self._waiting else IDLE_POLL_S, self.poll)
+
+    def close(self) -> None:
+        """Stop polling."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _poll_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is None or self._timer.when() > loop.time() + POLL_S:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_later(POLL_S, self.poll)
+
+    def _connect(self) -> confluent_kafka.Producer:
+        try:
+            return confluent_kafka.Producer(self._config)
+        except (KafkaException, ValueError, TypeError) as error:
+            raise ConfigError(f"Kafka's settings: {error.args[0]}") from error
+
+    def _note(self, error: KafkaError) -> None:
+        log.warning("Kafka", extra={"code": error.name(), "fatal": error.fatal()})
+        if error.fatal():
+            # An idempotent producer that lost its place never sends again: those who wait time out, and spool.
+            self._kafka = self._connect()
