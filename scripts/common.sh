@@ -103,7 +103,7 @@ use_java() {
   java=$(find_java)
   [[ -n $java ]] || die "Java $JAVA_MIN to $JAVA_MAX is missing; scripts/setup.sh installs it"
   if [[ -n ${JAVA_HOME:-} || $java != "$(command -v java || true)" ]]; then
-    JAVA_HOME=$(dirname "$(dirname "$java")")
+    JAVA_HOME=$(dirname "$(dirname "$(readlink -f "$java")")")
     export JAVA_HOME
   fi
 }
