@@ -121,3 +121,25 @@ single_quoted() {
   local escaped=${1//\'/\'\\\'\'}
   printf "'%s'\n" "$escaped"
 }
+
+# The checkout's own Python, else the system's.
+any_python() {
+  if [[ -x $ROOT/.venv/bin/python ]]; then
+    printf '%s\n' "$ROOT/.venv/bin/python"
+  else
+    command -v python3 || die 'Python 3 is missing; scripts/setup.sh installs it'
+  fi
+}
+
+product_version() {
+  sed -n 's/^__version__ = "\(.*\)"/\1/p' "$ROOT/contract/__init__.py"
+}
+
+# pinned PACKAGE...: name==version as scripts/constraints.txt has them, with commas between.
+pinned() {
+  local name line=''
+  for name in "$@"; do
+    line+=",$(grep -E "^$name==[^;]*(;.*>=.*)?$" "$ROOT/scripts/constraints.txt" | sed 's/;.*//')"
+  done
+  printf '%s\n' "${line#,}"
+}
