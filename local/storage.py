@@ -24,9 +24,9 @@ def start(state: Path, *, bucket: str, port: int | None = None, backend: str = "
     chosen = processes.pick_port(port, "--storage-port")
     url, root = f"http://{HOST}:{chosen}", state / "storage"
     root.mkdir(parents=True, exist_ok=True)
-    command = [find_server(), "-scheme", "http", "-host", HOST, "-port", str(chosen), "-backend", backend,
-               "-filesystem-root", root, "-external-url", url, "-public-host", f"{HOST}:{chosen}",
-               "-log-level", "warn"]  # fmt: skip
+    command: list[str | Path] = [find_server(), "-scheme", "http", "-host", HOST, "-port", str(chosen)]
+    command += ["-external-url", url, "-public-host", f"{HOST}:{chosen}", "-log-level", "warn"]
+    command += ["-backend", backend, "-filesystem-root", root]
     process = processes.start(
         "storage", command, log=state / "logs" / "storage.log", ready=lambda: processes.listens(chosen)
     )
