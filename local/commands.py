@@ -58,7 +58,7 @@ def up(argv: Sequence[str]) -> int:
         console.print(f"the local cloud runs already, in {escape(str(state.folder))}")
         return _print_status(console, state)
     on_term(_leave)
-    stack.start(settings, lambda *ready: _print_ready(console, *ready))
+    stack.start(settings, lambda *ready: print_ready(console, *ready))
     console.print('\n[dim]next:[/dim] eval "$(webevents env)"   [dim]ends with:[/dim] webevents down')
     return 0
 
@@ -147,7 +147,8 @@ def _print_status(console: Console, state: State) -> int:
     return 0 if found["running"] else 1
 
 
-def _print_ready(console: Console, name: str, address: str, ready_s: float) -> None:
+def print_ready(console: Console, name: str, address: str, ready_s: float) -> None:
+    """The line of a part that has started."""
     console.print(f"{name:<{WIDTH}}{address:<28} ready in {ready_s:.1f} s", highlight=False, soft_wrap=True)
 
 
