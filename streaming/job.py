@@ -29,6 +29,7 @@ from streaming.transform import decode, judge, to_archive, to_hits, to_rows, to_
 
 log = logging.getLogger(__name__)
 CLUSTER_BACK_OFF_S = 200
+LAST_LINES_S = 10.0
 DESCRIPTION = "Group pageviews of a Kafka topic into sessions and publish each batch once, as an Avro object."
 EPILOG = """\
 Exit codes: 0 drained, or stopped by SIGTERM after the running batch; 1 a query ended unasked; 75 try again; 78 a
@@ -46,6 +47,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         spark = build_session(app=f"webevents {settings.topic}", state_store=settings.state_store)
         back_off_s = _back_off_s(spark, settings)
         code = 0 if run(spark, settings, environ) else 1
+        spark.stop()
     except WebeventsError as error:
         sys.stderr.write(f"webevents streaming: {error}\n")
         code = error.exit_code
@@ -68,14 +70,20 @@ def run(spark: SparkSession, settings: Settings, environ: Mapping[str, str]) -> 
     lay_out_state(spark, settings, checkpoints["sessions"])
     gate = Gate()
     stop_on_sigterm(spark, gate)
-    spark.streams.addListener(ProgressLog(gate))
+    progress = ProgressLog(gate)
+    spark.streams.addListener(progress)
     messages = read_topic(spark, settings, client)
     queries = [start_sessions(messages, settings, store, checkpoints["sessions"], gate)]
     if settings.archive:
         queries.append(start_archive(messages, settings, store, checkpoints["archive"], gate))
     for query in queries:
         log.info("query started", extra={"query": query.name, "queryId": query.id, "topic": settings.topic})
-    return watch(queries, gate, drains=settings.trigger == AVAILABLE_NOW)
+    try:
+        return watch(queries, gate, drains=settings.trigger == AVAILABLE_NOW)
+    finally:
+        # Lines of the last batches are on their way; Python must be there to take them.
+        progress.wait(LAST_LINES_S)
+        spark.streams.removeListener(progress)
 
 
 def start_sessions(

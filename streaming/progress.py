@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,15 +24,29 @@ class ProgressLog(StreamingQueryListener):
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
+        self.running = 0
+        self.changed = threading.Condition()
 
     def onQueryStarted(self, event: QueryStartedEvent) -> None:  # noqa: N802 - Spark's name
-        """Nothing: the job logs its start."""
+        """Count the query in."""
+        self._count(+1)
 
     def onQueryIdle(self, event: QueryIdleEvent) -> None:  # noqa: N802
         """Nothing: no batch ran."""
 
     def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802
-        """Nothing: the job logs its end."""
+        """Count the query out: all its batches are logged by now."""
+        self._count(-1)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until the last line of every ended query is logged."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.running == 0, timeout_s)
+
+    def _count(self, change: int) -> None:
+        with self.changed:
+            self.running += change
+            self.changed.notify_all()
 
     def onQueryProgress(self, event: QueryProgressEvent) -> None:  # noqa: N802
         """One line, of numbers only."""

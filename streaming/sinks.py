@@ -121,6 +121,7 @@ class ArchiveSink:
         counts = {
             ROWS: F.count_if(~refused & (F.col("eventType") != HEARTBEAT)),
             "refused": F.count_if(refused),
+            "messages": F.count(F.lit(1)),
         }
         name, counted = self.publisher.publish(judged, Kind.EVENTS, batch_id, counts=counts, to_rows=to_events)
         bad = None
@@ -129,4 +130,11 @@ class ArchiveSink:
             bad, _ = self.publisher.publish(
                 judged.where(refused), Kind.BAD, batch_id, counts=only, to_rows=to_bad_events
             )
-        return {"rowsOut": counted[ROWS], "refused": counted["refused"], "object": name, "badObject": bad}
+        # Spark's own count of rows in has each message twice where a second action was needed.
+        return {
+            "rowsIn": counted["messages"],
+            "rowsOut": counted[ROWS],
+            "refused": counted["refused"],
+            "object": name,
+            "badObject": bad,
+        }
