@@ -38,3 +38,30 @@ def spark() -> "Iterator[object]":
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker with the product's topics; take topics of your own for what must be alone."""
+    from local import broker
+
+    process, servers = broker.start(tmp_path_factory.mktemp("broker"))
+    yield servers
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def storage_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Cloud Storage server with the bucket "webevents"."""
+    from local import storage
+
+    process, url = storage.start(tmp_path_factory.mktemp("storage"), bucket="webevents")
+    yield url
+    process.stop()
+
+
+@pytest.fixture
+def emulated(storage_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same, with STORAGE_EMULATOR_HOST pointing at it."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage_url)
+    return storage_url
