@@ -20,14 +20,16 @@ def setting(
     default: Any = dataclasses.MISSING,
     positional: bool = False,
     flag: str | None = None,
+    repeatable: bool = False,
 ) -> Any:
     """A field of a settings class, which is a dataclass(frozen=True, kw_only=True).
 
     `parse` turns the text given into the value, or raises ValueError saying what it wants. Without `default`
     the setting is required. `positional` takes all words that are no flags, as a tuple of parsed values. `flag` is
-    the flag's name where it is not the field's (a word that Python keeps to itself).
+    the flag's name where it is not the field's (a word that Python keeps to itself). `repeatable` flags may be given
+    many times, and are a tuple of parsed values; in the environment, one value a line.
     """
-    metadata = {"parse": parse, "help": help, "positional": positional, "flag": flag}
+    metadata = {"parse": parse, "help": help, "positional": positional, "flag": flag, "repeatable": repeatable}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -83,7 +85,9 @@ def _parse(field: dataclasses.Field[Any], text: Any) -> Any:
     parse = field.metadata["parse"]
     if isinstance(text, bool):
         return text
-    if field.metadata["positional"]:
+    if field.metadata["repeatable"] and isinstance(text, str):
+        text = text.splitlines()
+    if field.metadata["positional"] or field.metadata["repeatable"]:
         return tuple(parse(word) for word in text)
     return parse(text)
 
@@ -117,7 +121,8 @@ def _add_flag(parser: argparse.ArgumentParser, field: dataclasses.Field[Any]) ->
         default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
         shown = "" if default in (dataclasses.MISSING, None, "") else f" (default: {default})"
         metavar = field.metadata["parse"].__name__.upper()
-        parser.add_argument(_spell_flag(field), dest=field.name, metavar=metavar, help=text + shown)
+        action = "append" if field.metadata["repeatable"] else "store"
+        parser.add_argument(_spell_flag(field), dest=field.name, metavar=metavar, action=action, help=text + shown)
 
 
 class _FlagParser(argparse.ArgumentParser):

@@ -9,7 +9,7 @@ from urllib.parse import quote_from_bytes
 MAX_LINE_BYTES = 65_536
 """Longer than any request line that Apache (8 KiB) or nginx (32 KiB) lets in, with its referrer and user agent."""
 
-TEXT = r'"((?:[^"\\]|\\.)*)"'
+TEXT = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
 LINE = re.compile(rf"(\S+) \S+ .+? \[([^\]]{{0,64}})\] {TEXT} (\d{{3}}) (?:\d+|-) {TEXT} {TEXT}(?: .*)?", re.DOTALL)
 TIME = re.compile(r"(\d{2})/(\w{3})/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})")
 ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)

@@ -137,7 +137,9 @@ def _retrieve(jars: Sequence[Jar], scratch: Path, environ: Mapping[str, str]) ->
 
 def _explain(log: str, lacking: Iterable[str]) -> str:
     """The sentence for a failed retrieval: Ivy retrieves nothing when one jar is missing, so ask its log which."""
-    absent = sorted({match.replace("#", ":").replace(";", ":") for match in re.findall(r"not found: (\S+#\S+;\S+)", log)})
+    absent = sorted(
+        {match.replace("#", ":").replace(";", ":") for match in re.findall(r"not found: (\S+#\S+;\S+)", log)}
+    )
     if absent:
         return f"the package mirror has no {', '.join(absent)}"
     last = [row.strip() for row in log.splitlines() if row.strip()][-3:]
@@ -154,7 +156,9 @@ def _find_java(environ: Mapping[str, str]) -> str:
     java = shutil.which("java", path=str(Path(home) / "bin")) if home else None
     java = java or shutil.which("java", path=environ.get("PATH"))
     if java is None:
-        raise JarsError("Java is missing: install a Java 17 runtime (Debian: apt-get install openjdk-17-jre-headless)", 78)
+        raise JarsError(
+            "Java is missing: install a Java 17 runtime (Debian: apt-get install openjdk-17-jre-headless)", 78
+        )
     return java
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from contract.failures import ConfigError, TransientError
 from contract.names import BACKFILL_TOPIC, BAD_TOPIC, TOPIC
@@ -22,7 +22,7 @@ TOPICS = (TOPIC, BACKFILL_TOPIC, BAD_TOPIC)
 READY_S = 60.0
 TOPICS_S = 20
 
-# One node has nobody to replicate to. The offsets topic has 50 partitions by default: 50 folders that nobody reads here.
+# One node has nobody to replicate to; the offsets topic would have 50 partitions, so 50 folders that nobody reads.
 # Messages keep the sender's clock (CreateTime), and are never deleted by age: an import may bring old ones.
 PROPERTIES = """\
 process.roles=broker,controller
@@ -117,7 +117,9 @@ def _format(java: str, jars: Path, home: Path) -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise ConfigError(f"the broker's storage in {home} cannot be formatted: {said[-1] if said else 'no reason given'}")
+        raise ConfigError(
+            f"the broker's storage in {home} cannot be formatted: {said[-1] if said else 'no reason given'}"
+        )
 
 
 def create_topics(servers: str, topics: Sequence[str], partitions: int = PARTITIONS) -> None:
@@ -129,4 +131,6 @@ def create_topics(servers: str, topics: Sequence[str], partitions: int = PARTITI
             future.result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise TransientError(f"broker {servers}: topic {topic} cannot be created: {error.args[0].str()}") from error
+                raise TransientError(
+                    f"broker {servers}: topic {topic} cannot be created: {error.args[0].str()}"
+                ) from error

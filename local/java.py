@@ -23,7 +23,9 @@ def find_java(environ: Mapping[str, str]) -> str:
         raise ConfigError(f"Java is missing: {INSTALL}")
     version = read_version(java)
     if version < JAVA_LEAST:
-        raise ConfigError(f"Java at {java} is {version or 'of unknown version'}, the broker needs {JAVA_LEAST}: {INSTALL}")
+        raise ConfigError(
+            f"Java at {java} is {version or 'of unknown version'}, the broker needs {JAVA_LEAST}: {INSTALL}"
+        )
     return java
 
 
@@ -42,7 +44,9 @@ def fetch_jars(line: str, environ: Mapping[str, str]) -> Path:
     script = JARS / "fetch.py"
     if not script.is_file():
         raise ConfigError(f"{script} is missing: the local cloud runs from a clone of the repository")
-    done = subprocess.run([sys.executable, str(script), line], env=dict(environ), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script), line], env=dict(environ), capture_output=True, text=True, check=False
+    )
     if done.returncode:
         failure = ConfigError if done.returncode == ConfigError.exit_code else TransientError
         raise failure(done.stderr.strip().removeprefix("jars: ") or f"jars/fetch.py {line} failed")

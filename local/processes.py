@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from contract.failures import ConfigError
 
@@ -158,3 +159,8 @@ def listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex((HOST, port)) == 0
+
+
+def on_term(handler: Callable[[int, FrameType | None], object]) -> None:
+    """Call `handler` at SIGTERM, so that a part can end its own children."""
+    signal.signal(signal.SIGTERM, handler)

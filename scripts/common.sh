@@ -65,13 +65,11 @@ unknown_flag() {
   die "$given: no such flag; did you mean $(nearest "$given" "$@")?"
 }
 
-# value_of FLAG [VALUE]: the flag's value, or the sentence that it lacks one.
-value_of() {
-  if [[ $# -lt 2 || -z $2 || $2 == --* ]]; then
-    printf '%s: %s: wants a value\n' "$PROGRAM" "$1" >&2
-    return "$EX_CONFIG"
-  fi
-  printf '%s\n' "$2"
+# take FLAG [VALUE ...]: puts the flag's value into VALUE, or says that it lacks one.
+take() {
+  [[ $# -ge 2 && -n $2 && $2 != --* ]] || die "$1: wants a value"
+  # shellcheck disable=SC2034  # the caller's
+  VALUE=$2
 }
 
 # java_major PATH: 17 for "17.0.15", 8 for "1.8.0_402"; nothing when it does not run.
@@ -103,7 +101,7 @@ use_java() {
   java=$(find_java)
   [[ -n $java ]] || die "Java $JAVA_MIN to $JAVA_MAX is missing; scripts/setup.sh installs it"
   if [[ -n ${JAVA_HOME:-} || $java != "$(command -v java || true)" ]]; then
-    JAVA_HOME=$(dirname "$(dirname "$java")")
+    JAVA_HOME=$(dirname "$(dirname "$(readlink -f "$java")")")
     export JAVA_HOME
   fi
 }
@@ -120,4 +118,70 @@ quoted() {
 single_quoted() {
   local escaped=${1//\'/\'\\\'\'}
   printf "'%s'\n" "$escaped"
+}
+
+# The checkout's own Python, else the system's.
+any_python() {
+  if [[ -x $ROOT/.venv/bin/python ]]; then
+    printf '%s\n' "$ROOT/.venv/bin/python"
+  else
+    command -v python3 || die 'Python 3 is missing; scripts/setup.sh installs it'
+  fi
+}
+
+product_version() {
+  sed -n 's/^__version__ = "\(.*\)"/\1/p' "$ROOT/contract/__init__.py"
+}
+
+# pinned PACKAGE...: name==version as scripts/constraints.txt has them, with commas between.
+pinned() {
+  local name line=''
+  for name in "$@"; do
+    line+=",$(grep -E "^$name==[^;]*(;.*>=.*)?$" "$ROOT/scripts/constraints.txt" | sed 's/;.*//')"
+  done
+  printf '%s\n' "${line#,}"
+}
+
+# shown WORD...: the same, over several lines where it is long: a flag a line.
+shown() {
+  local line word
+  line=$(quoted "$@")
+  if ((${#line} > 110)); then
+    line=''
+    for word in "$@"; do
+      if [[ $word == --?* ]]; then line+=" \\"$'\n   '; fi
+      line+=" $(quoted "$word")"
+    done
+  fi
+  printf '%s\n' "${line# }"
+}
+
+# joined SEPARATOR WORD...
+joined() {
+  local separator=$1 line=$2 word
+  shift 2
+  for word in "$@"; do line+=$separator$word; done
+  printf '%s\n' "$line"
+}
+
+# as_map KEY=VALUE...: one argument for gcloud; another delimiter, announced as ^#^, where a comma stands in a value.
+as_map() {
+  local delimiter all
+  all=$(joined '' "$@")
+  for delimiter in ',' '#' '|' ';' '~'; do
+    [[ $all == *"$delimiter"* ]] || break
+  done
+  if [[ $delimiter == , ]]; then joined , "$@"; else printf '^%s^%s\n' "$delimiter" "$(joined "$delimiter" "$@")"; fi
+}
+
+# run WHY COMMAND...: shows the command and runs it; with dry_run set, only prints it, ready to paste.
+run() {
+  local why=$1
+  shift
+  if [[ -n ${dry_run:-} ]]; then
+    printf '\n# %s\n%s\n' "$why" "$(shown "$@")"
+  else
+    say "$why"
+    "$@"
+  fi
 }

@@ -1,0 +1,30 @@
+"""A manifest: the part files of one large batch, which one load job reads together."""
+
+import json
+
+from google.cloud.storage import Client as StorageClient
+
+from cloud_functions.event import FinalizedBatch
+
+CALL_S = 20.0
+
+
+class UnreadableManifestError(ValueError):
+    """The manifest does not say which objects to load, and no later delivery will make it."""
+
+
+def read_uris(client: StorageClient, found: FinalizedBatch) -> list[str]:
+    """The part files that the manifest lists, as gs:// addresses of its own bucket.
+
+    Raises UnreadableManifestError, also for an address elsewhere: the function reads with rights of its own.
+    """
+    blob = client.bucket(found.bucket).blob(found.batch.name, generation=found.generation)
+    content = blob.download_as_bytes(timeout=CALL_S)
+    try:
+        uris = json.loads(content)["uris"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableManifestError(f"no list of uris in it: {error!r}") from error
+    prefix = f"gs://{found.bucket}/parts/"
+    if not isinstance(uris, list) or not uris or not all(isinstance(u, str) and u.startswith(prefix) for u in uris):
+        raise UnreadableManifestError(f"its uris are not addresses below {prefix}")
+    return uris

@@ -1,0 +1,37 @@
+"""Cloud Functions: Google's functions-framework over a staged copy of the function, restarted when it ends."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from local import processes
+from local.processes import HOST, Process
+from local.staging import ROOT, stage
+
+TARGETS = {"on_object_finalized": "cloudevent", "update_user_cart": "event"}
+"""The function's entry points, and the signature that the framework calls them with."""
+READY_S = 40.0
+
+
+def start(
+    state: Path, variables: Mapping[str, str], *, port: int | None = None, target: str = "on_object_finalized"
+) -> tuple[Process, str]:
+    """Start the host; its process and address. `variables` come on top of the environment, less its WEBEVENTS_ ones.
+
+    The function runs from `state`/function, so that a change in the repository is not half visible to it.
+    """
+    chosen = processes.pick_port(port, "--function-port")
+    source = stage(state / "function")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WEBEVENTS_")}
+    # The staged packages come before any others of their names; the root is for the supervisor.
+    path = os.pathsep.join([str(source), str(ROOT)])
+    environ = {**kept, **variables, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    framework: list[str | Path] = [sys.executable, "-m", "functions_framework", "--source", source / "main.py"]
+    framework += ["--target", target, "--signature-type", TARGETS[target], "--host", HOST, "--port", str(chosen)]
+    supervisor: list[str | Path] = [sys.executable, "-m", "local.supervise", str(chosen)]
+    process = processes.start(
+        "function", [*supervisor, *framework], log=state / "logs" / "function.log",
+        ready=lambda: processes.listens(chosen), timeout_s=READY_S, environ=environ, cwd=source,
+    )  # fmt: skip
+    return process, f"http://{HOST}:{chosen}"

@@ -1,0 +1,80 @@
+"""One JSON log line a batch, from Spark's progress and what the sinks counted."""
+
+import json
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from pyspark.sql.streaming.listener import (
+    QueryIdleEvent,
+    QueryProgressEvent,
+    QueryStartedEvent,
+    QueryTerminatedEvent,
+    StreamingQueryListener,
+)
+
+from streaming.sinks import Gate
+
+log = logging.getLogger(__name__)
+
+
+class ProgressLog(StreamingQueryListener):
+    """Logs each batch when Spark has committed it."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.running = 0
+        self.changed = threading.Condition()
+
+    def onQueryStarted(self, event: QueryStartedEvent) -> None:  # noqa: N802 - Spark's name
+        """Count the query in."""
+        self._count(+1)
+
+    def onQueryIdle(self, event: QueryIdleEvent) -> None:  # noqa: N802
+        """Nothing: no batch ran."""
+
+    def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802
+        """Count the query out: all its batches are logged by now."""
+        self._count(-1)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until the last line of every ended query is logged."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.running == 0, timeout_s)
+
+    def _count(self, change: int) -> None:
+        with self.changed:
+            self.running += change
+            self.changed.notify_all()
+
+    def onQueryProgress(self, event: QueryProgressEvent) -> None:  # noqa: N802
+        """One line, of numbers only."""
+        progress = json.loads(event.progress.json)
+        brought = self.gate.results.pop((progress["name"], progress["batchId"]), {})
+        log.info("batch", extra={**to_fields(progress), **brought})
+
+
+def to_fields(progress: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the log line: rows in, dropped by the watermark, state, lag in messages, durations in ms.
+
+    stateRows is None where the state store does not count them.
+    """
+    sources = progress.get("sources", [])
+    lags = [source.get("metrics", {}).get("maxOffsetsBehindLatest") for source in sources]
+    fields: dict[str, Any] = {
+        "query": progress["name"],
+        "queryId": progress["id"],
+        "batchId": progress["batchId"],
+        "rowsIn": progress["numInputRows"],
+        "watermark": progress.get("eventTime", {}).get("watermark"),
+        "lag": max((int(lag) for lag in lags if lag is not None), default=None),
+        "durationsMs": progress["durationMs"],
+    }
+    for operator in progress.get("stateOperators", [])[:1]:
+        fields["droppedByWatermark"] = operator["numRowsDroppedByWatermark"]
+        fields["stateRows"] = operator["numRowsTotal"] or None
+        fields["stateRowsUpdated"] = operator["numRowsUpdated"]
+        fields["stateRowsRemoved"] = operator["numRowsRemoved"]
+        fields["stateBytes"] = operator["memoryUsedBytes"]
+    return fields

@@ -1,0 +1,140 @@
+"""What foreachBatch calls: the sessions sink with its batch records, and the archive sink."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from contract.names import HEARTBEAT, Kind, record_name
+from streaming.checkpoint import Spans
+from streaming.publish import ROWS, Publisher
+from streaming.transform import to_bad_events, to_events
+
+
+class StopAskedError(Exception):
+    """Ends a query that would begin a batch after it was asked to stop; the batch is replayed at the next start."""
+
+
+@dataclass
+class Gate:
+    """What the sinks share with the job: the wish to stop, what batches brought, and why one failed."""
+
+    stop_asked: threading.Event = field(default_factory=threading.Event)
+    results: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    failure: Exception | None = None
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Around one batch: none begins after a stop was asked for; a failure is kept and raised."""
+        try:
+            if self.stop_asked.is_set():
+                raise StopAskedError("asked to stop: this batch is left to the next start")
+            yield
+        except Exception as error:
+            self.failure = error
+            raise
+
+    @property
+    def refused(self) -> bool:
+        """Whether a batch did not begin because of the wish to stop."""
+        return isinstance(self.failure, StopAskedError)
+
+
+@dataclass(frozen=True)
+class BatchRecord:
+    """The evidence of one batch of the sessions query, by which reconcile tells late from open from lost.
+
+    Windows that end at or before watermarkMs closed in this batch; a message whose window ends at or before
+    lateWatermarkMs was late in it. Times are ms since epoch. The names are those of the published object.
+    """
+
+    queryId: str  # noqa: N815
+    batchId: int  # noqa: N815
+    watermarkMs: int  # noqa: N815
+    lateWatermarkMs: int  # noqa: N815
+    offsets: Spans
+    object: str | None
+    rows: int
+    pageviews: int
+    window_s: int
+    delay_s: int
+
+
+class SessionsSink:
+    """Publishes closed windows, then the batch's record, also of a batch that closed none."""
+
+    def __init__(self, publisher: Publisher, gate: Gate, *, window_s: int, delay_s: int) -> None:
+        self.publisher = publisher
+        self.gate = gate
+        self.window_s = window_s
+        self.delay_s = delay_s
+
+    def __call__(self, rows: DataFrame, batch_id: int) -> None:
+        """Publish the batch; raises on any failure, so that Spark replays it."""
+        with self.gate.batch():
+            self.gate.results["sessions", batch_id] = self._publish(rows, batch_id)
+
+    def _publish(self, rows: DataFrame, batch_id: int) -> dict[str, Any]:
+        counts = {ROWS: F.count(F.lit(1)), "pageviews": F.sum("Pageviews")}
+        name, counted = self.publisher.publish(rows, Kind.SESSIONS, batch_id, counts=counts)
+        record = self._record(batch_id, name, counted)
+        content = json.dumps(asdict(record), separators=(",", ":")).encode()
+        self.publisher.store.create(record_name(record.queryId, batch_id), content)
+        return {"rowsOut": record.rows, "pageviews": record.pageviews, "object": name}
+
+    def _record(self, batch_id: int, name: str | None, counted: dict[str, int]) -> BatchRecord:
+        checkpoint = self.publisher.checkpoint
+        return BatchRecord(
+            queryId=self.publisher.query_id(),
+            batchId=batch_id,
+            watermarkMs=checkpoint.planned(batch_id).watermark_ms,
+            # Spark drops late rows by the watermark of the batch before, and closes windows by the batch's own.
+            lateWatermarkMs=checkpoint.planned(batch_id - 1).watermark_ms if batch_id > 0 else 0,
+            offsets=checkpoint.spans(batch_id),
+            object=name,
+            rows=counted[ROWS],
+            pageviews=counted["pageviews"],
+            window_s=self.window_s,
+            delay_s=self.delay_s,
+        )
+
+
+class ArchiveSink:
+    """Publishes accepted messages as events and refused ones as bad events."""
+
+    def __init__(self, publisher: Publisher, gate: Gate) -> None:
+        self.publisher = publisher
+        self.gate = gate
+
+    def __call__(self, judged: DataFrame, batch_id: int) -> None:
+        """Publish the batch; the refused messages take a second action only where there are any."""
+        with self.gate.batch():
+            self.gate.results["archive", batch_id] = self._publish(judged, batch_id)
+
+    def _publish(self, judged: DataFrame, batch_id: int) -> dict[str, Any]:
+        refused = F.col("reason").isNotNull()
+        counts = {
+            ROWS: F.count_if(~refused & (F.col("eventType") != HEARTBEAT)),
+            "refused": F.count_if(refused),
+            "messages": F.count(F.lit(1)),
+        }
+        name, counted = self.publisher.publish(judged, Kind.EVENTS, batch_id, counts=counts, to_rows=to_events)
+        bad = None
+        if counted["refused"]:
+            only = {ROWS: F.count(F.lit(1))}
+            bad, _ = self.publisher.publish(
+                judged.where(refused), Kind.BAD, batch_id, counts=only, to_rows=to_bad_events
+            )
+        # Spark's own count of rows in has each message twice where a second action was needed.
+        return {
+            "rowsIn": counted["messages"],
+            "rowsOut": counted[ROWS],
+            "refused": counted["refused"],
+            "object": name,
+            "badObject": bad,
+        }

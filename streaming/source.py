@@ -1,0 +1,31 @@
+"""The Kafka source."""
+
+from collections.abc import Mapping
+
+from pyspark.sql import DataFrame, SparkSession
+
+from streaming.settings import Settings
+
+
+def client_options(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """The Kafka client's own settings, secrets resolved. Not to be logged."""
+    given = {option.key: option.resolve(environ) for option in settings.kafka_option}
+    return {"bootstrap.servers": settings.kafka_servers, **given}
+
+
+def read_topic(spark: SparkSession, settings: Settings, client: Mapping[str, str]) -> DataFrame:
+    """The topic as a stream: key, value, topic, partition, offset, timestamp.
+
+    Lost offsets fail the query: a gap is for a person to judge. A new partition is read from its first offset on.
+    """
+    options = {
+        "subscribe": settings.topic,
+        "startingOffsets": settings.starting_offsets,
+        "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
+        "failOnDataLoss": "true",
+        # Ten tries in ten seconds: a broker that restarts is no reason to fail a batch.
+        "fetchOffset.numRetries": "10",
+        "fetchOffset.retryIntervalMs": "1000",
+        **{f"kafka.{key}": value for key, value in client.items()},
+    }
+    return spark.readStream.format("kafka").options(**options).load()

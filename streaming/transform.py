@@ -1,0 +1,231 @@
+"""Pure steps from Kafka's rows to the rows of the contract: decode, judge, group, finish.
+
+No step below the watermark filters: the optimizer would push the filter below withWatermark, parse the JSON
+twice, and keep heartbeats from the watermark. A refused row loses its event time instead; window() drops it.
+"""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from contract import __version__
+from contract.message import DERIVED_FROM
+from contract.names import HEARTBEAT, PAGEVIEW
+from contract.reasons import Reason
+from streaming.schema import CORRUPT, MESSAGE_FIELDS, message_type
+
+FUTURE_TOLERANCE = "INTERVAL 60 SECONDS"
+DATE_TIME = r"\A\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d{3})?\z"
+EPOCH_MS = r"\A-?\d{1,15}\z"
+SEPARATOR = "\x1f"
+KAFKA = ("kafkaTopic", "kafkaPartition", "kafkaOffset", "kafkaTimestamp")
+
+
+def decode(messages: DataFrame, *, fields: tuple[str, ...] = MESSAGE_FIELDS) -> DataFrame:
+    """Parse each message once. Total: whatever the bytes, a row comes out and nothing is raised.
+
+    In:  value binary, topic string, partition int, offset long, timestamp timestamp (Kafka's)
+    Out: value, kafkaTopic, kafkaPartition long, kafkaOffset long, kafkaTimestamp, undecodable boolean, `fields` string
+
+    Text after the first JSON object of a value is not looked at.
+    """
+    text = F.col("value").cast("string")
+    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
+    parsed = messages.select(
+        "value",
+        F.col("topic").alias("kafkaTopic"),
+        F.col("partition").cast("long").alias("kafkaPartition"),
+        F.col("offset").alias("kafkaOffset"),
+        F.col("timestamp").alias("kafkaTimestamp"),
+        F.from_json(text, message_type(fields), options).alias("message"),
+        # A round trip through text replaces what is not UTF-8, so only then do the bytes differ.
+        (F.encode(text, "UTF-8") == F.col("value")).alias("isUtf8"),
+    )
+    undecodable = F.col("message").isNull() | F.col(f"message.{CORRUPT}").isNotNull() | ~F.col("isUtf8")
+    return parsed.select(
+        "value",
+        *KAFKA,
+        undecodable.alias("undecodable"),
+        *[F.col(f"message.{name}").alias(name) for name in fields],
+    )
+
+
+def judge(decoded: DataFrame) -> DataFrame:
+    """Say of each message when it happened and, where it is refused, why.
+
+    In:  the columns of decode
+    Out: the same, with eventType filled in, eventId never null where accepted, and
+         eventAt timestamp: null for refused rows and for heartbeats too far ahead, so that they move no watermark
+         reason string: null where accepted
+    """
+    timed = decoded.withColumn("eventAt", _event_time())
+    judged = timed.withColumn("reason", _reason())
+    within = _not_before_1970() & _not_in_future()
+    return (
+        judged.withColumn("eventAt", F.when(F.col("reason").isNull() & within, F.col("eventAt")))
+        .withColumn("eventId", F.coalesce(_given("eventId"), _derived_event_id()))
+        .withColumn("eventType", F.coalesce(_given("eventType"), F.lit(PAGEVIEW)))
+    )
+
+
+def to_hits(judged: DataFrame) -> DataFrame:
+    """One row a message, with what a session needs of it.
+
+    Out: uiud, sessionId, eventAt, hit struct: null for anything but an accepted pageview
+    """
+    hit = F.struct(
+        "eventAt",
+        "eventId",
+        "pageUrl",
+        *[F.coalesce(F.col(name), F.lit("")).alias(name) for name in ("referrer", "landingPage", "pageTitle")],
+        F.coalesce(_try_cast("robot", "boolean"), F.lit(False)).alias("robot"),
+    )
+    is_pageview = F.col("reason").isNull() & (F.col("eventType") == PAGEVIEW)
+    return judged.select("uiud", "sessionId", "eventAt", F.when(is_pageview, hit).alias("hit"))
+
+
+def to_sessions(hits: DataFrame, *, window_s: int) -> DataFrame:
+    """Group hits into one row per visitor, session and window.
+
+    In:  the columns of to_hits, eventAt watermarked when streaming
+    Out: uiud, sessionId, window struct<start, end>, hits array<struct>, never empty, unordered, with duplicates
+
+    Windows are tumbling, UTC, closed at the start and open at the end: 10:30:00.000 opens the second one.
+    Heartbeats and custom events make groups without hits, which are left out of the output only.
+    """
+    grouped = hits.groupBy("uiud", "sessionId", F.window("eventAt", f"{window_s} seconds").alias("window"))
+    return grouped.agg(F.collect_list("hit").alias("hits")).where(F.size("hits") > 0)
+
+
+def to_rows(sessions: DataFrame) -> DataFrame:
+    """The contract's session rows, but for batchKey.
+
+    In:  the columns of to_sessions
+    Out: the fields of session.v1.avsc in its order, without batchKey
+
+    Of hits with one eventId the earliest counts. All arrays are ordered by time, then eventId.
+    """
+    ordered = _distinct(sessions).withColumn("hits", F.sort_array("hits"))
+    return ordered.select(
+        "uiud",
+        "sessionId",
+        F.col("window.start").alias("window_start"),
+        F.col("window.end").alias("window_end"),
+        F.col("hits.pageUrl").alias("Pages"),
+        F.col("hits.referrer").alias("referrer"),
+        F.col("hits.landingPage").alias("LandingPageCode"),
+        F.col("hits.eventAt").alias("sessionTimestamps"),
+        F.col("hits.pageTitle").alias("pageTitles"),
+        F.col("hits.eventId").alias("eventIds"),
+        F.size("hits").cast("long").alias("Pageviews"),
+        F.expr("try_element_at(hits, 1).eventAt").alias("firstSeen"),
+        F.expr("try_element_at(hits, -1).eventAt").alias("lastSeen"),
+        F.expr("try_element_at(hits, 1).pageUrl").alias("entryPage"),
+        F.expr("try_element_at(hits, -1).pageUrl").alias("exitPage"),
+        F.expr("try_element_at(hits.referrer, int(nullif(array_position(hits.landingPage, '1'), 0)))").alias(
+            "landingReferrer"
+        ),
+        F.array_contains("hits.robot", True).alias("robot"),
+        F.lit(0).cast("long").alias("correction"),
+    )
+
+
+def to_events(judged: DataFrame) -> DataFrame:
+    """The contract's event rows, but for batchKey: one per accepted message that is no heartbeat."""
+    accepted = judged.where(F.col("reason").isNull() & (F.col("eventType") != HEARTBEAT))
+    return accepted.select(
+        F.col("eventAt").alias("timestamp"),
+        *("uiud", "sessionId", "pageUrl", "eventType"),
+        *("lastPageVisited", "pageTitle", "landingPage", "referrer", "eventId"),
+        *[_try_cast(name, "bigint").alias(name) for name in ("sentAt", "receivedAt", "seq")],
+        _try_cast("clockSkewed", "boolean").alias("clockSkewed"),
+        _try_cast("originalTimestamp", "bigint").alias("originalTimestamp"),
+        _try_cast("robot", "boolean").alias("robot"),
+        "extra",
+        *KAFKA,
+    )
+
+
+def to_bad_events(judged: DataFrame) -> DataFrame:
+    """The contract's bad_event rows, but for batchKey: one per refused message, with its bytes."""
+    return judged.where(F.col("reason").isNotNull()).select(
+        "reason",
+        F.lit("streaming").alias("stage"),
+        F.lit("webevents").alias("processor"),
+        F.lit(__version__).alias("processorVersion"),
+        F.col("kafkaTimestamp").alias("failedAt"),
+        F.coalesce("value", F.lit(b"")).alias("payload"),
+        "eventId",
+        *KAFKA,
+    )
+
+
+def to_archive(judged: DataFrame) -> DataFrame:
+    """All that to_events and to_bad_events need; the bytes of accepted messages are let go."""
+    return judged.withColumn("value", F.when(F.col("reason").isNotNull(), F.col("value")))
+
+
+def _distinct(sessions: DataFrame) -> DataFrame:
+    """Keep the earliest hit of each eventId, in n log n; most rows repeat none and are passed on as they are.
+
+    The neighbours are read from a column of its own: written in place, the sort would run once an element.
+    """
+    repeats = "size(array_distinct(hits.eventId)) < size(hits)"
+    by_id = f"CASE WHEN {repeats} THEN sort_array(transform(hits, hit -> struct(hit.eventId AS id, hit AS hit))) END"
+    firsts = "filter(byId, (entry, i) -> i = 0 OR get(byId, i - 1).id != entry.id)"
+    return (
+        sessions.withColumn("byId", F.expr(by_id))
+        .withColumn("hits", F.expr(f"CASE WHEN byId IS NULL THEN hits ELSE {firsts}.hit END"))
+        .drop("byId")
+    )
+
+
+def _event_time() -> Column:
+    """UTC time of 'yyyy-MM-dd HH:mm:ss[.SSS]' or of ms since the epoch; null for anything else.
+
+    The shape is checked first: a plain cast also takes '10:00' as that time of the day of the run.
+    """
+    text = F.col("timestamp")
+    micros = F.expr("timestamp_micros(try_multiply(try_cast(timestamp AS bigint), 1000L))")
+    return F.when(text.rlike(DATE_TIME), _try_cast("timestamp", "timestamp")).when(text.rlike(EPOCH_MS), micros)
+
+
+def _reason() -> Column:
+    """The first reason that holds; a heartbeat is never refused."""
+    verdict = F.when(F.col("undecodable"), Reason.UNDECODABLE.value)
+    verdict = verdict.when(F.col("eventType") == HEARTBEAT, F.lit(None))
+    for condition, reason in (
+        (_given("uiud").isNull(), Reason.MISSING_UIUD),
+        (_given("sessionId").isNull(), Reason.MISSING_SESSION_ID),
+        (_given("timestamp").isNull(), Reason.MISSING_TIMESTAMP),
+        (_given("pageUrl").isNull(), Reason.MISSING_PAGE_URL),
+        (F.col("eventAt").isNull(), Reason.UNREADABLE_TIMESTAMP),
+        (~_not_before_1970(), Reason.TIMESTAMP_OUT_OF_RANGE),
+        (~_not_in_future(), Reason.TIMESTAMP_IN_FUTURE),
+    ):
+        verdict = verdict.when(condition, reason.value)
+    return verdict
+
+
+def _not_before_1970() -> Column:
+    return F.col("eventAt") >= F.lit("1970-01-01 00:00:00").cast("timestamp")
+
+
+def _not_in_future() -> Column:
+    return F.col("eventAt") <= F.col("kafkaTimestamp") + F.expr(FUTURE_TOLERANCE)
+
+
+def _derived_event_id() -> Column:
+    """contract.message.derive_event_id in Spark; null where there is no event time to derive it from."""
+    spelled = {"timestamp": F.date_format("eventAt", "yyyy-MM-dd HH:mm:ss.SSS")}
+    parts = [F.coalesce(spelled.get(name, F.col(name)), F.lit("")) for name in DERIVED_FROM]
+    digest = F.sha2(F.concat_ws(SEPARATOR, *parts), 256)
+    return F.when(F.col("reason").isNull(), F.concat(F.lit("content-"), F.substring(digest, 1, 32)))
+
+
+def _given(name: str) -> Column:
+    """The field, or null where it is empty."""
+    return F.when(F.col(name) != "", F.col(name))
+
+
+def _try_cast(name: str, kind: str) -> Column:
+    return F.expr(f"try_cast({name} AS {kind})")
