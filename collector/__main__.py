@@ -1,6 +1,7 @@
 """`webevents collect`, or python -m collector: one collector process."""
 
 import logging
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     log.info("listening", extra={"host": settings.host, "port": settings.port})
+    # uvicorn drains on SIGTERM and then raises it anew: an end as ordered is exit code 0.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     uvicorn.Server(config).run()
     return 0
 

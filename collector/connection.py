@@ -32,7 +32,8 @@ class Connection(HttpToolsProtocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
-    _head_bytes = 0
+    _head_bytes = 0  # as they came in: a header that never ends is seen here only
+    _held_bytes = 0  # as parsed
     _in_head = True
     _address = ""
 
@@ -67,6 +68,33 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and self._head_bytes > HEAD_BYTES:
             self._refuse(TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._held_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Some of the address."""
+        self._hold(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self._hold(name, value)
+        super().on_header(name, value)
+
+    def _hold(self, *parts: bytes) -> None:
+        self._held_bytes += sum(map(len, parts))
+        if self._held_bytes > HEAD_BYTES:
+            raise ValueError("the head is too large")  # the parser stops, and send_400_response is called
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser refused."""
+        if self._held_bytes > HEAD_BYTES:
+            self._refuse(TOO_LARGE)
+        else:
+            super().send_400_response(msg)
 
     def on_headers_complete(self) -> None:
         """The head is whole."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 PREFIX = "webevents_collector"
 
@@ -11,6 +11,7 @@ class Metrics:
     """What a collector counts. Labels are closed lists: nothing that a sender chooses becomes one."""
 
     def __init__(self) -> None:
+        disable_created_metrics()
         self._registry = CollectorRegistry()
         stored = Counter(f"{PREFIX}_events_stored", "Events answered with 2xx, by where they lay then.", ["at"],
                          registry=self._registry)  # fmt: skip

@@ -39,9 +39,10 @@ class Origins:
         return not origin or self._any or origin in self._sites or origin.partition(b"://")[2] == host.lower() != b""
 
     def headers(self, origin: bytes, host: bytes) -> Headers:
-        """What lets the page read the answer. Caches must not hand one site's answer to another."""
-        if self._any:
-            return [(b"access-control-allow-origin", b"*")]
-        if origin and self.allows(origin, host):
-            return [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
-        return [(b"vary", b"Origin")]
+        """What lets the page read the answer. Caches must not hand one site's answer to another.
+
+        A site that may not send gets `*`: it can read that it is refused, and its tag stops trying.
+        """
+        if not origin or self._any or not self.allows(origin, host):
+            return [(b"access-control-allow-origin", b"*"), (b"vary", b"Origin")]
+        return [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]

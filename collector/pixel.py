@@ -27,7 +27,8 @@ def to_identity(headers: Mapping[bytes, bytes]) -> dict[str, str]:
 
 
 def _read(jar: "SimpleCookie", name: str) -> str:
-    value = jar[name].value if name in jar else ""
+    # The tag keeps the number of the session's last event behind a dot.
+    value = jar[name].value.partition(".")[0] if name in jar else ""
     return value if len(value) <= 64 and value.isascii() and value.replace("-", "").isalnum() else ""
 
 
