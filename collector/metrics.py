@@ -11,7 +11,7 @@ class Metrics:
     """What a collector counts. Labels are closed lists: nothing that a sender chooses becomes one."""
 
     def __init__(self) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         stored = Counter(f"{PREFIX}_events_stored", "Events answered with 2xx, by where they lay then.", ["at"],
                          registry=self._registry)  # fmt: skip

@@ -63,8 +63,9 @@ class Producer:
     def __init__(self, config: Mapping[str, str | int | bool], topic: str) -> None:
         self._config = {**CONFIG, **config, "error_cb": self._note}
         self._topic = topic
-        self._waiting: deque[Delivery] = deque()
+        self._waiting: dict[float, deque[Delivery]] = {}  # by how long they wait, so that each is in order
         self._timer: asyncio.TimerHandle | None = None
+        self._idle = True
         self._kafka = self._connect()
 
     @property
@@ -87,8 +88,9 @@ class Producer:
         except KafkaException as error:
             delivery.settle(error.args[0])
         else:
-            self._waiting.append(delivery)
-            self._poll_soon(loop)
+            self._waiting.setdefault(wait_s, deque()).append(delivery)
+            if self._idle:
+                self._poll_in(POLL_S)
         return delivery.answer
 
     def send_to_partition(self, partition: int, value: bytes) -> None:
@@ -112,24 +114,23 @@ class Producer:
 
     def poll(self) -> None:
         """Serve delivery reports and time-outs, and come again: soon while somebody waits."""
-        loop = asyncio.get_running_loop()
-        self._timer = None
         self._kafka.poll(0)
-        now = loop.time()
-        while self._waiting and (self._waiting[0].answer.done() or self._waiting[0].due <= now):
-            self._waiting.popleft().settle(KafkaError(KafkaError._TIMED_OUT))
-        self._timer = loop.call_later(POLL_S if self._waiting else IDLE_POLL_S, self.poll)
+        now = asyncio.get_running_loop().time()
+        for waiting in self._waiting.values():
+            while waiting and (waiting[0].answer.done() or waiting[0].due <= now):
+                waiting.popleft().settle(KafkaError(KafkaError._TIMED_OUT))
+        self._poll_in(POLL_S if any(self._waiting.values()) else IDLE_POLL_S)
 
     def close(self) -> None:
         """Stop polling."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _poll_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._timer is None or self._timer.when() > loop.time() + POLL_S:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = loop.call_later(POLL_S, self.poll)
+    def _poll_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._idle = seconds == IDLE_POLL_S
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.poll)
 
     def _connect(self) -> confluent_kafka.Producer:
         try:

@@ -45,6 +45,7 @@ class Sink:
         self._writer = GroupWriter(spool)
         self._ack_wait_s, self._now_ms = ack_wait_s, now_ms
         self._spooling = not spool.empty
+        self._answered = False  # the broker took what it was asked last, while spooling
         self._draining: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
 
@@ -75,7 +76,9 @@ class Sink:
             if fault is None:
                 self._metrics.stored("kafka", len(records))
                 return
-            log.warning("the broker did not answer: spooling", extra={"code": fault.name()})
+            if not self._spooling:
+                log.warning("the broker does not answer: spooling", extra={"code": fault.name()})
+            self._answered = False
         await self._to_disk(records)
 
     async def _to_disk(self, records: Sequence[Record]) -> None:
@@ -97,25 +100,26 @@ class Sink:
 
     async def _drain(self) -> None:
         pause_s = RETRY_S[0]
-        answered = False  # a broker that is away is asked with one record, not with a thousand
         while True:
             frames, position = self._spool.read()
             if not frames:
-                # From here new records go straight to the broker; those being written are drained behind them.
-                self._spooling = False
+                if self._answered or not self._writer.busy:
+                    # From here new records go straight to the broker; those being written are drained behind them.
+                    self._spooling = False
                 if not self._writer.busy:
                     break
                 await asyncio.sleep(WRITER_S)
                 continue
-            if not await self._send_all(frames if answered else frames[:1]):
-                answered = False
+            # A broker that is away is asked with one record, not with a thousand.
+            asked = frames if self._answered else frames[:1]
+            self._answered = await self._send_all(asked)
+            if not self._answered:
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
                 pause_s = min(pause_s * 2, RETRY_S[1])
-                continue
-            if answered or len(frames) == 1:
+            elif len(asked) == len(frames):
                 self._spool.drained(position)
                 self._metrics.drained(len(frames))
-            answered, pause_s = True, RETRY_S[0]
+                pause_s = RETRY_S[0]
         self._draining = None
         log.info("the spool is drained")
 
