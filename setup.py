@@ -64,6 +64,6 @@ setup(
         ]
     ),
     py_modules=["cli"],
-    package_data={"contract.schemas": ["*.avsc"], "collector": ["tag.js", "tag.min.js"], "warehouse": ["*.sql"]},
+    package_data={"contract.schemas": ["*.avsc"], "collector": ["tag.min.js"], "warehouse": ["*.sql"]},
     entry_points={"console_scripts": ["webevents=cli:main"]},
 )

@@ -9,7 +9,8 @@
 (() => {
   const w = window, d = document, nav = navigator;
   const SECOND = 1e3;
-  const LEASE = 15 * SECOND; // an event on its way is left alone this long: the page that sent it may be gone
+  const PAUSE = 15 * SECOND; // before what failed is sent again; doubled with every failure, to five minutes
+  const LEASE = 60 * SECOND; // an event on its way is left alone: whether it arrived, its page may not live to see
   const QUEUE = "webevents:";
   const OFFSET = "webeventsOffset";
   const LAST = "webeventsLast";
@@ -134,7 +135,7 @@
 
     const plan = safe(() => {
       clearTimeout(timer);
-      if (keys()[0]) timer = setTimeout(retry, Math.min(LEASE << failures, 300 * SECOND) * (0.5 + Math.random()));
+      if (keys()[0]) timer = setTimeout(retry, Math.min(PAUSE * 2 ** failures, 300 * SECOND) * (0.5 + Math.random()));
     });
 
     const settle = () => {
