@@ -13,7 +13,9 @@ from local import processes
 from local.processes import Process
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+)
 PARENT = f"import subprocess, sys, time; c = subprocess.Popen([sys.executable, '-c', {SLEEPER!r}]); print('child', c.pid, flush=True); time.sleep(600)"
 
 
