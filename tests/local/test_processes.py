@@ -16,7 +16,12 @@ SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 )
-PARENT = f"import subprocess, sys, time; c = subprocess.Popen([sys.executable, '-c', {SLEEPER!r}]); print('child', c.pid, flush=True); time.sleep(600)"
+PARENT = f"""
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", {SLEEPER!r}])
+print("child", child.pid, flush=True)
+time.sleep(600)
+"""
 
 
 def start(program: str, log: Path, word: str = "up", timeout_s: float = 20) -> Process:
