@@ -15,6 +15,7 @@ from contract.names import BACKFILL_TOPIC, BAD_TOPIC, TOPIC
 from local import processes
 from local.java import fetch_jars, find_java
 from local.processes import HOST, Process
+from local.state import log_of
 
 JARS_LINE = "kafka-4.1"
 PARTITIONS = 3
@@ -88,7 +89,7 @@ def start(
     servers = f"{HOST}:{clients}"
     process = processes.start(
         "broker", [java, *JVM, *_program(jars, home, "kafka.Kafka"), home / "server.properties"],
-        log=state / "logs" / "broker.log", ready=lambda: processes.listens(clients), timeout_s=READY_S, environ=environ,
+        log=log_of(state, "broker"), ready=lambda: processes.listens(clients), timeout_s=READY_S, environ=environ,
     )  # fmt: skip
     try:
         create_topics(servers, topics, partitions)

@@ -8,6 +8,7 @@ from pathlib import Path
 from local import processes
 from local.processes import HOST, Process
 from local.staging import ROOT, stage
+from local.state import log_of
 
 TARGETS = {"on_object_finalized": "cloudevent", "update_user_cart": "event"}
 """The function's entry points, and the signature that the framework calls them with."""
@@ -31,7 +32,7 @@ def start(
     framework += ["--target", target, "--signature-type", TARGETS[target], "--host", HOST, "--port", str(chosen)]
     supervisor: list[str | Path] = [sys.executable, "-m", "local.supervise", str(chosen)]
     process = processes.start(
-        "function", [*supervisor, *framework], log=state / "logs" / "function.log",
+        "function", [*supervisor, *framework], log=log_of(state, "function"),
         ready=lambda: processes.listens(chosen), timeout_s=READY_S, environ=environ, cwd=source,
     )  # fmt: skip
     return process, f"http://{HOST}:{chosen}"
