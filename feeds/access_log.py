@@ -31,7 +31,7 @@ CLOSE_S = WINDOW_S + WATERMARK_S + MARGIN_S
 
 EPILOG = """\
 One command takes all files of a span of time: sessions that go on from one file to the next stay whole. The files may
-come in any order and overlap; the pageviews are sorted in memory (about 0.4 GB a million) and sent in order of time.
+come in any order and overlap; the pageviews are sorted in memory (about 0.5 GB a million) and sent in order of time.
 Run the job on the topic with a checkpoint of its own: webevents import-log, then the job with --trigger available-now.
 A pageview is a GET answered with 2xx of anything that is no static file, feed or robots.txt; 304 is not counted."""
 
