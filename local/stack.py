@@ -28,6 +28,14 @@ def port(given: str) -> int:
     return int(given)
 
 
+Say = Callable[[str, str, float], None]
+"""Hears of a part that is ready: its name, its address, the seconds it took."""
+
+
+def silent(name: str, address: str, ready_s: float) -> None:
+    """Says nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StackSettings:
     """Settings of the local cloud. A port not given is chosen free."""
@@ -51,7 +59,7 @@ class Stack:
 
     settings: StackSettings
     state: State
-    say: Callable[[str, str, float], None] = field(default=lambda name, address, ready_s: None)
+    say: Say = silent
     noting: Lock = field(default_factory=Lock)
 
     @property
@@ -128,7 +136,7 @@ class Stack:
         stop_left(self.state.folder)
 
 
-def start(settings: StackSettings, say: Callable[[str, str, float], None] | None = None) -> Stack:
+def start(settings: StackSettings, say: Say = silent) -> Stack:
     """Start all parts and create the tables; `say` hears of each part that is ready: name, address, seconds.
 
     Raises ConfigError when one cannot start, or when this state folder's cloud runs already; then nothing that was
@@ -139,13 +147,13 @@ def start(settings: StackSettings, say: Callable[[str, str, float], None] | None
         if running(folder):
             raise ConfigError(f"the local cloud of {folder} runs already")
         stop_left(folder)
-        stack = Stack(settings, State(folder, settings.project, settings.dataset, settings.bucket))
-        stack.say = say or stack.say
+        state = State(folder, settings.project, settings.dataset, settings.bucket)
+        stack = Stack(settings, state, say)
         with ThreadPoolExecutor(1) as beside:
             try:
                 _start_all(stack, beside)
             except BaseException:
-                stack.stop()
+                _give_up(stack, beside)
                 raise
     return stack
 
@@ -159,6 +167,14 @@ def _start_all(stack: Stack, beside: ThreadPoolExecutor) -> None:
         if broker_start.done():
             broker_start.result()
     broker_start.result()
+
+
+def _give_up(stack: Stack, beside: ThreadPoolExecutor) -> None:
+    """Stop what runs, and what the start of the broker still brings."""
+    stack.say = silent
+    stack.stop()
+    beside.shutdown()
+    stack.stop()
 
 
 def stop(folder: Path) -> bool:
