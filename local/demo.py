@@ -35,9 +35,9 @@ of pageviews, retries, late and malformed messages. It ends with tables and with
 pageview; exit code 0 means that it holds."""
 
 LIVE_TRIGGER_S = 2
-STEP_S = 120.0
+STEP_S = 600.0
 """How long one step may take before the demo gives up on it: reading a phase, loading the last file."""
-BACKFILL_S = 900.0
+BACKFILL_S = 1800.0
 
 
 @dataclass(frozen=True, kw_only=True)
