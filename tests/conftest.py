@@ -8,6 +8,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """tests/conformance runs against the stand-in, or against BigQuery itself when these are given."""
+    parser.addoption("--bigquery", metavar="PROJECT", help="run tests/conformance against BigQuery in this project")
+    parser.addoption("--bucket", metavar="NAME", help="with --bigquery: a bucket in the US that its loads may read")
+
+
 @pytest.fixture(scope="session")
 def spark() -> "Iterator[object]":
     """The one Spark session of the run: local, two cores, two shuffle partitions, UTC, the job's own settings."""

@@ -126,7 +126,9 @@ class AvroFile:
         """What turns a value of the file into JSON; None where it is JSON already."""
         kind, nullable = self._split_null(kind, path)
         if isinstance(kind, dict) and kind["type"] == "array":
-            return partial(_array, self._convert(kind["items"], path), path)
+            items, null_items = self._split_null(kind["items"], path)
+            convert = self._convert(items, path)
+            return partial(_array, convert, path) if convert or nullable or null_items else None
         convert = self._convert_value(kind, path)
         return partial(_nullable, convert) if convert and nullable else convert
 

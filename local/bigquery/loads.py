@@ -17,7 +17,6 @@ KNOWN = {
     "ignoreUnknownValues", "timePartitioning", "clustering", "maxBadRecords", "encoding", "destinationTableProperties",
 }  # fmt: skip
 DEFAULTS = {"maxBadRecords": 0, "encoding": "UTF-8"}
-LINES_AT_ONCE = 2000
 
 
 def check(config: Resource) -> None:
@@ -112,9 +111,7 @@ def _write_lines(files: list[AvroFile], columns: list[Field], path: Path) -> int
     with path.open("wb") as out:
         for file in files:
             for line in file.lines(columns):
-                raw = line.encode("utf-8", "replace")
-                longest = max(longest, len(raw))
-                out.write(raw + b"\n")
+                longest = max(longest, out.write(line.encode("utf-8", "replace") + b"\n"))
     return longest
 
 

@@ -52,10 +52,12 @@ def page(
     if asked.get("formatOptions.timestampOutputFormat"):
         raise refused("formatOptions.timestampOutputFormat")
     if not fields:
-        return {"totalRows": "0", "rows": []}
+        return {"totalRows": "0"}
     total = int(cursor.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+    if str(asked.get("maxResults")) == "0":
+        return {"totalRows": str(total)}  # the client asks so to wait for the end; rows would be taken for a page
     start = int(asked.get("pageToken") or asked.get("startIndex") or 0)
-    size = min(int(asked.get("maxResults") or ROWS_IN_PAGE), ROWS_IN_PAGE) if asked.get("maxResults") != "0" else 0
+    size = min(int(asked.get("maxResults") or ROWS_IN_PAGE), ROWS_IN_PAGE)
     names = ", ".join(quoted(field["name"]) for field in fields)
     rows = cursor.execute(f"SELECT {names} FROM {table} LIMIT {size} OFFSET {start}").fetchall()
     exact = str(asked.get("formatOptions.useInt64Timestamp", "")).lower() == "true"
@@ -64,6 +66,6 @@ def page(
         for row in rows
     ]
     answer: dict[str, Any] = {"totalRows": str(total), "rows": written}
-    if size and start + len(rows) < total:
+    if start + len(rows) < total:
         answer["pageToken"] = str(start + len(rows))
     return answer
