@@ -43,6 +43,12 @@ def test_the_job_is_given_no_right_to_replace_what_it_published(checkout: Checko
     assert roles == {"storage.objectCreator", "storage.objectViewer", "storage.legacyBucketReader"}
 
 
+def test_the_role_of_a_cluster_leaves_out_what_is_published(checkout: Checkout) -> None:
+    worker = next(line for line in provision(checkout) if "roles/dataproc.worker" in line)
+    assert '--condition=expression=resource.type != "storage.googleapis.com/Object" || ' in worker
+    assert '!resource.name.startsWith("projects/_/buckets/webevents-acme-publish/"),title=' in worker
+
+
 def test_only_the_staging_bucket_deletes_by_age(checkout: Checkout) -> None:
     buckets = {line.split()[4]: line for line in provision(checkout) if "buckets create" in line}
     assert [url for url, line in buckets.items() if "--lifecycle-file" in line] == ["gs://webevents-acme-stage"]
