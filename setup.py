@@ -56,6 +56,10 @@ setup(
         ]
     ),
     py_modules=["cli"],
-    package_data={"contract.schemas": ["*.avsc"], "warehouse": ["*.sql"]},
+    package_data={
+        "contract.schemas": ["*.avsc"],
+        "warehouse": ["*.sql"],
+        "cloud_functions": ["requirements.txt"],
+    },
     entry_points={"console_scripts": ["webevents=cli:main"]},
 )
