@@ -56,10 +56,6 @@ setup(
         ]
     ),
     py_modules=["cli"],
-    package_data={
-        "contract.schemas": ["*.avsc"],
-        "warehouse": ["*.sql"],
-        "cloud_functions": ["requirements.txt"],
-    },
+    package_data={"contract.schemas": ["*.avsc"], "warehouse": ["*.sql"]},
     entry_points={"console_scripts": ["webevents=cli:main"]},
 )
