@@ -14,6 +14,8 @@ from types import FrameType
 
 from contract.failures import ConfigError
 
+ROOT = Path(__file__).resolve().parent.parent
+"""The clone: the local cloud runs from one, with jars/ and scripts/ beside it."""
 HOST = "127.0.0.1"
 POLL_S = 0.05
 TERM_S = 8.0

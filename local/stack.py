@@ -13,8 +13,7 @@ from contract.names import DATASET
 from contract.settings import count, number, setting, text
 from local import broker, function_host, processes, storage, warehouse
 from local.deliveries import undelivered
-from local.processes import Process
-from local.staging import ROOT
+from local.processes import ROOT, Process
 from local.state import FILE, Part, State, log_of, only_one, read_state
 
 FOLDER = ".webevents"

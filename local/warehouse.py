@@ -9,8 +9,7 @@ from google.cloud import bigquery
 
 from contract.failures import ConfigError
 from local import processes
-from local.processes import HOST, Process
-from local.staging import ROOT
+from local.processes import HOST, ROOT, Process
 from local.state import log_of
 from warehouse.apply import apply
 

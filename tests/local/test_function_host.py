@@ -1,6 +1,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -114,3 +116,25 @@ def test_the_background_signature_is_served_too(tmp_path: Path) -> None:
         assert "the object is no batch" in (tmp_path / "logs" / "function.log").read_text()
     finally:
         process.stop()
+
+
+# Editable installs are finders behind sys.path: without them the staged folder has to be enough.
+ALONE = """
+import sys
+sys.meta_path = [finder for finder in sys.meta_path if "editable" not in repr(finder)]
+sys.path = [path for path in sys.path if "editable" not in path and path not in ("", {root!r})]
+sys.path.insert(0, {folder!r})
+import main
+print(main.__file__, main.Loader.__module__, sys.modules["contract.names"].__file__)
+print(sorted({{name.split(".")[0] for name in sys.modules}} & {{"warehouse", "local", "streaming", "fastavro"}}))
+"""
+
+
+def test_the_staged_function_imports_from_its_own_folder_alone(tmp_path: Path) -> None:
+    folder = function_host.stage(tmp_path / "loader")
+    program = ALONE.format(folder=str(folder), root=str(processes.ROOT))
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    where, strangers = done.stdout.splitlines()
+    assert where == f"{folder}/main.py cloud_functions.load {folder}/contract/names.py"
+    assert strangers == "[]"
