@@ -90,10 +90,15 @@ def test_a_manifest_that_is_gone_leaves_a_record(room: Room) -> None:
 @pytest.mark.parametrize("content", [b"no avro", to_avro(bad_rows(500))[:2000], b""], ids=["no Avro", "cut", "empty"])
 def test_an_object_that_can_never_load_leaves_one_record_and_takes_one_job(room: Room, content: bytes) -> None:
     found = room.put(1, content)
-    for _ in range(3):
-        room.loader().load(found)
+    room.loader().load(found)
     (name,) = room.dead_letters()
-    record = json.loads(room.storage.bucket(room.bucket).blob(name).download_as_text())
+    written = room.storage.bucket(room.bucket).get_blob(name).generation
+    for _ in range(2):
+        room.loader().load(found)
+    assert room.dead_letters() == [name]
+    blob = room.storage.bucket(room.bucket).get_blob(name)
+    assert blob.generation == written
+    record = json.loads(blob.download_as_text())
     assert record["object"] == found.batch.name and record["generation"] == str(found.generation)
     assert record["reason"] == "invalid" and record["message"] and record["job"] == room.load_id(found)
     assert room.jobs(found) == [room.load_id(found)] and room.rows() == 0
@@ -165,8 +170,10 @@ def test_a_table_that_disappears_under_a_running_process_waits_too(room: Room, m
     loader.load(room.put(1, to_avro(bad_rows(3))))
     room.warehouse.delete_table(f"{room.dataset}.bad_events")
     found = room.put(2, to_avro(bad_rows(2)))
-    with pytest.raises(TransientError):
-        loader.load(found)
+    for _ in range(3):
+        with pytest.raises(TransientError):
+            loader.load(found)
+    assert len(room.jobs(found)) <= 1
     make_tables(room.dataset)
     loader.load(found)
     assert room.rows() == 2
