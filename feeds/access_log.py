@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
     if settings.json:
         sys.stdout.write(json.dumps(tally.to_json(), indent=2) + "\n")
     else:
-        Console().print(to_screen(tally, topic=settings.topic))
+        Console().print(to_screen(tally, topic=settings.topic), soft_wrap=True)
     return 1 if tally.unread else 0
 
 

@@ -18,7 +18,7 @@ from contract.reasons import Reason
 from feeds import produce
 from feeds.produce import Sender
 from local.visitors import send, simulate
-from tests.feeds.imports import REAL_LOG, import_files
+from tests.feeds.imports import REAL_LOG, import_files, log_line, write_log
 from tests.oracle import judge, read_topic
 
 
@@ -85,6 +85,19 @@ def test_a_message_that_the_broker_refuses_is_no_success(kafka_servers: str, top
     sender.send(None, random.Random(1).randbytes(3_000_000))
     with pytest.raises(TransientError, match="Kafka acknowledged 0 messages and not the rest"):
         sender.finish()
+
+
+@pytest.mark.stack
+def test_a_file_that_cannot_be_read_is_exit_1_though_the_rest_is_sent(
+    kafka_servers: str, topic: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = write_log(tmp_path / "a.log", log_line(), "damaged")
+    argv = [str(tmp_path / "none.log"), str(log), "--kafka-servers", kafka_servers, "--topic", topic]
+    assert cli.main(["import-log", *argv, "--site", "https://example.org"]) == 1
+    said = " ".join(capfd.readouterr().out.split())
+    assert "none.log: cannot be read: No such file or directory" in said
+    assert "a.log:2: not in the combined log format" in said
+    assert len(read_topic(kafka_servers, topic)) == 4
 
 
 @pytest.mark.stack

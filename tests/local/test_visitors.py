@@ -135,7 +135,8 @@ def test_equal_arguments_give_an_equal_plan_and_another_seed_another(plan: list[
 def test_a_ledger_that_is_written_is_read_back(plan: list[Planned]) -> None:
     ledger = io.StringIO()
     visitors.write_ledger(plan, ledger)
-    assert list(visitors.read_ledger(ledger.getvalue().splitlines())) == plan
+    # Compared as text: a fate equals its own name, but it is not the name.
+    assert repr(list(visitors.read_ledger(ledger.getvalue().splitlines()))) == repr(plan)
 
 
 @settings(max_examples=15, deadline=None)
