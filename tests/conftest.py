@@ -66,6 +66,16 @@ def storage_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.stop()
 
 
+@pytest.fixture(scope="session")
+def bigquery_url(tmp_path_factory: pytest.TempPathFactory, storage_url: str) -> Iterator[str]:
+    """BigQuery's stand-in, which loads from the storage server."""
+    from local import warehouse
+
+    process, url = warehouse.start(tmp_path_factory.mktemp("warehouse"), storage_url=storage_url)
+    yield url
+    process.stop()
+
+
 @pytest.fixture
 def emulated(storage_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The same, with STORAGE_EMULATOR_HOST pointing at it."""

@@ -96,7 +96,7 @@ def literal(node: Node) -> Node:
         return node
     if isinstance(node.parent, exp.WindowSpec | exp.DataTypeParam):
         return node
-    return cast(node, "BIGINT" if str(node.this).isdigit() else "DOUBLE")
+    return cast(node.copy(), "BIGINT" if str(node.this).isdigit() else "DOUBLE")
 
 
 def cast_node(node: Node) -> Node:
@@ -336,6 +336,12 @@ def concat_arrays(node: Node) -> Node:
     return made
 
 
+def generate_array(node: Node) -> Node:
+    """GENERATE_ARRAY of whole numbers, both ends included."""
+    step = [node.args["step"]] if node.args.get("step") else []
+    return call("generate_series", node.args["start"], node.args["end"], *step)
+
+
 def net(node: Node) -> Node:
     """NET.HOST."""
     if not isinstance(node.this, exp.Host):
@@ -397,6 +403,7 @@ REWRITES: dict[type[Node], Callable[[Node], Node]] = {
     exp.ByteLength: lambda node: call("octet_length", call("bq_safe_bytes", node.this)),
     exp.ArrayToString: join_texts,
     exp.ArrayConcat: concat_arrays,
+    exp.GenerateSeries: generate_array,
     exp.NetFunc: net,
     exp.Host: lambda node: node,
     exp.Round: number_function("round"),

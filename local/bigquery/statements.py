@@ -32,7 +32,7 @@ def parse(text: str) -> Node:
     if len(found) != 1:
         raise refused("scripts of several statements" if found else "an empty statement")
     if not isinstance(found[0], STATEMENTS):
-        raise refused(f"the statement {found[0].sql_name()} {text.split(maxsplit=1)[0].upper()}")
+        raise refused(f"the statement {text.split(maxsplit=1)[0].upper()}")
     statement: Node = found[0]
     return statement
 

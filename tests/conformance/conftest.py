@@ -138,9 +138,8 @@ def stand_in_only(request: pytest.FixtureRequest) -> StandIn:
     return stand_in
 
 
-@pytest.fixture(name="warehouse")
-def fresh_warehouse(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
-    """A fresh dataset; on BigQuery the bucket is named by --bucket, and everything is deleted after the test."""
+def open_warehouse(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
+    """A fresh dataset; on BigQuery the bucket is named by --bucket. Everything is deleted in the end."""
     project = request.config.getoption("--bigquery")
     if project:
         client = bigquery.Client(project=project)
@@ -152,8 +151,20 @@ def fresh_warehouse(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
         unsigned = AnonymousCredentials()
         bucket = StorageClient(project=PROJECT, credentials=unsigned, client_options=options).bucket("conformance")
     made = Warehouse(client, f"conformance_{uuid.uuid4().hex[:12]}", bucket)
-    client.create_dataset(made.dataset)
+    made.client.create_dataset(made.dataset)
     yield made
-    client.delete_dataset(made.dataset, delete_contents=True, not_found_ok=True)
+    made.client.delete_dataset(made.dataset, delete_contents=True, not_found_ok=True)
     for name in made.made:
         bucket.blob(name).delete()
+
+
+@pytest.fixture(name="warehouse")
+def fresh_warehouse(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
+    """A fresh dataset for one test."""
+    yield from open_warehouse(request)
+
+
+@pytest.fixture(scope="module")
+def warehouse_of_module(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
+    """One dataset for the tests of a module that only read."""
+    yield from open_warehouse(request)
