@@ -23,13 +23,6 @@ from local import storage, warehouse
 START = datetime(2026, 1, 2, 3, 0, tzinfo=timezone.utc)
 
 
-@pytest.fixture(scope="session")
-def bigquery_url(tmp_path_factory: pytest.TempPathFactory, storage_url: str) -> Iterator[str]:
-    process, url = warehouse.start(tmp_path_factory.mktemp("warehouse"), storage_url=storage_url)
-    yield url
-    process.stop()
-
-
 def bad_rows(count: int) -> list[dict[str, Any]]:
     """Rows of the table bad_events."""
     row = {"reason": "undecodable", "stage": "streaming", "processor": "p", "processorVersion": "1", "failedAt": START,
