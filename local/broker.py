@@ -21,7 +21,7 @@ JARS_LINE = "kafka-4.1"
 PARTITIONS = 3
 TOPICS = (TOPIC, BACKFILL_TOPIC, BAD_TOPIC)
 READY_S = 60.0
-TOPICS_S = 20
+TOPICS_S = 60
 
 # One node has nobody to replicate to; the offsets topic would have 50 partitions, so 50 folders that nobody reads.
 # A broker that was killed is let in again when its old session has ended: 9 s by default, 2 s here.

@@ -13,7 +13,7 @@ from local.state import log_of
 
 TARGETS = {"on_object_finalized": "cloudevent", "update_user_cart": "event"}
 """The function's entry points, and the signature that the framework calls them with."""
-READY_S = 40.0
+READY_S = 60.0
 PACK = ROOT / "scripts" / "pack.py"
 """Fills the folder that is deployed; the same one is run here."""
 

@@ -66,7 +66,7 @@ def start(
     *,
     log: Path,
     ready: Callable[[], bool],
-    timeout_s: float = 30.0,
+    timeout_s: float = 60.0,
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Process:

@@ -99,7 +99,7 @@ def room(storage_url: str, tmp_path: Path, function: Function) -> Iterator[Room]
         made.process.stop()
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 20) -> None:
+def wait_for(condition: Callable[[], object], timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline

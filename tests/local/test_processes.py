@@ -24,14 +24,14 @@ time.sleep(600)
 """
 
 
-def start(program: str, log: Path, word: str = "up", timeout_s: float = 20) -> Process:
+def start(program: str, log: Path, word: str = "up", timeout_s: float = 60) -> Process:
     def ready() -> bool:
         return word in log.read_text()
 
     return processes.start("part", [sys.executable, "-c", program], log=log, ready=ready, timeout_s=timeout_s)
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 10) -> None:
+def wait_for(condition: Callable[[], object], timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline
