@@ -76,7 +76,7 @@ class AvroFile:
                 row[target] = convert(row.pop(name))
             yield dumps(row)
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
+    def _rows(self) -> Iterator[Any]:
         try:
             yield from self.reader
         except UNREADABLE as error:
@@ -190,6 +190,7 @@ def value_sql(field: Field, raw: str, depth: int = 0) -> str:
         values = raw if inner == item else f"list_transform({raw}, lambda {item}: {inner})"
         return f"coalesce({values}, [])"
     if field["type"] == "RECORD":
-        inner = [f"{quoted(c['name'])}: " + value_sql(c, f"{raw}.{quoted(c['name'])}", depth) for c in field["fields"]]
-        return f"CASE WHEN {raw} IS NULL THEN NULL ELSE {{{', '.join(inner)}}} END"
+        parts = ((quoted(child["name"]), child) for child in field["fields"])
+        values = ", ".join(f"{name}: {value_sql(child, f'{raw}.{name}', depth)}" for name, child in parts)
+        return f"CASE WHEN {raw} IS NULL THEN NULL ELSE {{{values}}} END"
     return VALUES.get(field["type"], "{}").format(raw)

@@ -8,7 +8,7 @@ from local.bigquery import resources
 from local.bigquery.catalog import Catalog, Resource
 from local.bigquery.errors import invalid_query, refused
 from local.bigquery.fields import Field, from_duckdb, quoted
-from local.bigquery.functions import Node
+from local.bigquery.nodes import Node
 
 if TYPE_CHECKING:
     from local.bigquery.statements import Translator

@@ -79,13 +79,17 @@ def column_definitions(fields: list[Field]) -> str:
 def from_duckdb(name: str, kind: DuckDBPyType) -> Field:
     """The field of a query's result column."""
     if kind.id == "list":
-        element = from_duckdb(name, kind.children[0][1])
+        element = from_duckdb(name, _inner_types(kind)[0][1])
         if element["mode"] == "REPEATED":
             raise refused("arrays of arrays in a result (BigQuery has none)")
         return {**element, "mode": "REPEATED"}
     if kind.id == "struct":
-        inner = [from_duckdb(child, child_kind) for child, child_kind in kind.children]
+        inner = [from_duckdb(child, child_kind) for child, child_kind in _inner_types(kind)]
         return {"name": name, "type": "RECORD", "mode": "NULLABLE", "fields": inner}
     if str(kind) not in BIGQUERY_TYPES:
         raise refused(f"results of DuckDB's type {kind} (column {name})")
     return {"name": name, "type": BIGQUERY_TYPES[str(kind)], "mode": "NULLABLE"}
+
+
+def _inner_types(kind: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
+    return [(name, inner) for name, inner in kind.children if isinstance(inner, DuckDBPyType)]

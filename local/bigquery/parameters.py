@@ -7,7 +7,7 @@ from sqlglot import exp
 
 from local.bigquery.errors import invalid_query, refused
 from local.bigquery.fields import DUCKDB_TYPES, STANDARD_NAMES, quoted
-from local.bigquery.functions import Node
+from local.bigquery.nodes import Node
 
 Typed = dict[str, Any]
 

@@ -12,14 +12,19 @@ from local.bigquery import ddl, wire
 from local.bigquery.catalog import Catalog, Resource, Store
 from local.bigquery.errors import invalid, invalid_query, not_found, refused
 from local.bigquery.fields import Field, from_duckdb, quoted
-from local.bigquery.functions import Node
+from local.bigquery.nodes import Node
 from local.bigquery.statements import Translator, parse
 
 KNOWN = {
     "query", "queryParameters", "parameterMode", "useLegacySql", "useQueryCache", "defaultDataset", "priority",
     "maximumBytesBilled", "createDisposition", "labels",
 }  # fmt: skip
-DML = {exp.Insert: "INSERT", exp.Update: "UPDATE", exp.Delete: "DELETE", exp.Merge: "MERGE"}
+DML: dict[type[Node], str] = {exp.Insert: "INSERT", exp.Update: "UPDATE", exp.Delete: "DELETE", exp.Merge: "MERGE"}
+COUNTS: dict[type[Node], str] = {
+    exp.Insert: "insertedRowCount",
+    exp.Update: "updatedRowCount",
+    exp.Delete: "deletedRowCount",
+}
 KEPT_RESULTS = 200
 
 
@@ -157,11 +162,15 @@ def _change_rows(catalog: Catalog, translator: Translator, tree: Node) -> Resour
         raise invalid_query(f"Required field cannot be null: {error}") from error
     if not isinstance(tree, exp.Delete):
         _mend_arrays(catalog, table)
-    counts = {exp.Insert: "insertedRowCount", exp.Update: "updatedRowCount", exp.Delete: "deletedRowCount"}
+    counts: dict[type[Node], str] = {
+        exp.Insert: "insertedRowCount",
+        exp.Update: "updatedRowCount",
+        exp.Delete: "deletedRowCount",
+    }
     affected = str(rows[0][0])
     statistics: Resource = {"numDmlAffectedRows": affected}
-    if type(tree) in counts:
-        statistics["dmlStats"] = {counts[type(tree)]: affected}
+    if type(tree) in COUNTS:
+        statistics["dmlStats"] = {COUNTS[type(tree)]: affected}
     return statistics
 
 

@@ -7,18 +7,27 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import TokenType
 
 from local.bigquery.catalog import Catalog, Resource
 from local.bigquery.errors import invalid_query, not_found, refused
-from local.bigquery.functions import PLAIN, REWRITES, Node, cast
+from local.bigquery.functions import PLAIN, REWRITES
+from local.bigquery.nodes import Node, cast
 from local.bigquery.parameters import Parameters
 
 STATEMENTS = (
     exp.Query, exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop, exp.TruncateTable, exp.Alter,
 )  # fmt: skip
 OF_TABLES = {exp.Table, exp.Unnest, exp.CurrentTimestamp, exp.CurrentDate, exp.Parameter, exp.Tuple}
-OF_DML = {exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Whens, exp.When, exp.Values, exp.Schema}
+OF_DML = {
+    exp.Insert,
+    exp.Update,
+    exp.Delete,
+    exp.Merge,
+    exp.Whens,
+    exp.When,
+    exp.Values,
+    exp.Schema,
+}
 KNOWN = PLAIN | set(REWRITES) | OF_TABLES | OF_DML
 MAX_VIEW_DEPTH = 16
 
@@ -33,13 +42,16 @@ def parse(text: str) -> Node:
         raise refused("scripts of several statements" if found else "an empty statement")
     if not isinstance(found[0], STATEMENTS):
         raise refused(f"the statement {text.split(maxsplit=1)[0].upper()}")
-    statement: Node = found[0]
-    return statement
+    return found[0]
 
 
 def _number_marks(text: str) -> str:
     """Each ? by its place in the text, as @1, @2, ...: a tree does not keep that order."""
-    marks = [token for token in sqlglot.tokenize(text, dialect="bigquery") if token.token_type == TokenType.PLACEHOLDER]
+    marks = [
+        token
+        for token in sqlglot.tokenize(text, dialect="bigquery")
+        if token.token_type == sqlglot.TokenType.PLACEHOLDER
+    ]
     for number, mark in reversed(list(enumerate(marks, 1))):
         text = f"{text[: mark.start]}@_{number}{text[mark.end + 1 :]}"
     return text
@@ -51,7 +63,7 @@ def check(tree: Node) -> None:
         if isinstance(node, exp.Anonymous):
             raise refused(f"the function {node.name.upper()}")
         if type(node) not in KNOWN:
-            raise refused(f"{node.sql_name() if isinstance(node, exp.Func) else type(node).__name__.upper()}")
+            raise refused(node.sql_name() if isinstance(node, exp.Func) else type(node).__name__.upper())
         if isinstance(node, exp.With) and node.args.get("recursive"):
             raise refused("WITH RECURSIVE")
         if isinstance(node, exp.Select) and node.args.get("kind") == "VALUE":
@@ -175,7 +187,7 @@ class Translator:
         chosen = [exp.alias_(exp.Anonymous(this="unnest", expressions=[values]), element, quoted=True)]
         if node.args.get("offset"):
             offset = node.args["offset"]
-            name = offset.name if isinstance(offset, exp.Expression) else "offset"
+            name = offset.name if isinstance(offset, exp.Expr) else "offset"
             number = exp.Anonymous(this="generate_subscripts", expressions=[values.copy(), exp.Literal.number(1)])
             chosen.append(exp.alias_(exp.Sub(this=number, expression=exp.Literal.number(1)), name, quoted=True))
         query = exp.Subquery(this=exp.Select(expressions=chosen))
@@ -187,7 +199,7 @@ class Translator:
 
     def _join(self, node: Node) -> Node:
         """LEFT JOIN UNNEST needs no condition in BigQuery."""
-        if isinstance(node.this, exp.Lateral) and node.side and not node.args.get("on"):
+        if isinstance(node.this, exp.Lateral) and node.args.get("side") and not node.args.get("on"):
             node.set("on", exp.true())
         return node
 

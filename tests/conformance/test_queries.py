@@ -1,4 +1,4 @@
-"""BigQuery's SQL with its own results: expressions, aggregates, arrays, windows, DML, MERGE, DDL; the rest is refused."""
+"""BigQuery's SQL with its own results: expressions, aggregates, arrays, windows, DML, DDL; the rest is refused."""
 
 from datetime import date, datetime, timezone
 from typing import Any
