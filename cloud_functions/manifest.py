@@ -2,6 +2,7 @@
 
 import json
 
+from google.api_core.exceptions import NotFound
 from google.cloud.storage import Client as StorageClient
 
 from cloud_functions.event import FinalizedBatch
@@ -19,9 +20,10 @@ def read_uris(client: StorageClient, found: FinalizedBatch) -> list[str]:
     Raises UnreadableManifestError, also for an address elsewhere: the function reads with rights of its own.
     """
     blob = client.bucket(found.bucket).blob(found.batch.name, generation=found.generation)
-    content = blob.download_as_bytes(timeout=CALL_S)
     try:
-        uris = json.loads(content)["uris"]
+        uris = json.loads(blob.download_as_bytes(timeout=CALL_S))["uris"]
+    except NotFound as error:
+        raise UnreadableManifestError(f"it is gone: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UnreadableManifestError(f"no list of uris in it: {error!r}") from error
     prefix = f"gs://{found.bucket}/parts/"

@@ -36,7 +36,7 @@ class Kind(str, Enum):
 
 TABLES = tuple(kind.table for kind in Kind)
 
-BATCH_NAME = r"(?P<query_id>[0-9A-Za-z-]+)/batch=(?P<batch_id>\d{12})"
+BATCH_NAME = r"(?P<query_id>[0-9A-Za-z-]+)/batch=(?P<batch_id>[0-9]{12})"
 OBJECT_NAME = re.compile(rf"(?P<kind>sessions|events|bad)/v1/{BATCH_NAME}\.(?P<suffix>avro|manifest\.json)")
 RECORD_NAME = re.compile(rf"batches/v1/{BATCH_NAME}\.json")
 

@@ -31,7 +31,7 @@ CLOSE_S = WINDOW_S + WATERMARK_S + MARGIN_S
 
 EPILOG = """\
 One command takes all files of a span of time: sessions that go on from one file to the next stay whole. The files may
-come in any order and overlap; the pageviews are sorted in memory (about 0.4 GB a million) and sent in order of time.
+come in any order and overlap; the pageviews are sorted in memory (about 0.5 GB a million) and sent in order of time.
 Run the job on the topic with a checkpoint of its own: webevents import-log, then the job with --trigger available-now.
 A pageview is a GET answered with 2xx of anything that is no static file, feed or robots.txt; 304 is not counted."""
 
@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
     if settings.json:
         sys.stdout.write(json.dumps(tally.to_json(), indent=2) + "\n")
     else:
-        Console().print(to_screen(tally, topic=settings.topic))
+        Console().print(to_screen(tally, topic=settings.topic), soft_wrap=True)
     return 1 if tally.unread else 0
 
 

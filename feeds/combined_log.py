@@ -60,7 +60,7 @@ def _parse_request(request: str) -> tuple[str, str]:
 @lru_cache(maxsize=4096)
 def _parse_time(text: str) -> int:
     match = TIME.fullmatch(text)
-    if match is None or match[2] not in MONTHS:
+    if match is None:
         raise DamagedLine("its time cannot be read")
     day, _, year, hour, minute, second, sign, zone_hours, zone_minutes = match.groups()
     offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes)) * (-1 if sign == "-" else 1)

@@ -1,5 +1,6 @@
 """Messages to a Kafka topic in step: partition after partition, every delivery report checked."""
 
+import time
 from collections.abc import Mapping
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -9,6 +10,8 @@ from contract.message import heartbeat
 from contract.settings import nearest
 
 CONNECT_S = 10.0
+TOPIC_S = 2.0
+"""How long a topic may be missing: one that was just created takes its time to be known."""
 DELIVERY_S = 60
 """How long librdkafka tries one message again before its delivery report says that it failed."""
 
@@ -96,15 +99,20 @@ def _build_producer(servers: str, options: Mapping[str, str]) -> Producer:
 
 def _partitions(producer: Producer, servers: str, topic: str) -> list[int]:
     """The topic's partitions, ascending."""
-    try:
-        # All topics are asked for: a question about one may create it.
-        topics = producer.list_topics(timeout=CONNECT_S).topics
-    except KafkaException as error:
-        raise TransientError(
-            f"no Kafka broker answers at {servers} within {CONNECT_S:.0f} s ({error.args[0].str()})"
-        ) from None
-    if topic not in topics:
-        known = [name for name in topics if not name.startswith("__")]
-        near = nearest(topic, known) if known else "the broker has no topic yet"
-        raise ConfigError(f"no topic {topic} at {servers}; {near}")
-    return sorted(topics[topic].partitions)
+    deadline_s = time.monotonic() + TOPIC_S
+    while True:
+        try:
+            # All topics are asked for: a question about one may create it.
+            topics = producer.list_topics(timeout=CONNECT_S).topics
+        except KafkaException as error:
+            raise TransientError(
+                f"no Kafka broker answers at {servers} within {CONNECT_S:.0f} s ({error.args[0].str()})"
+            ) from None
+        if topic in topics and topics[topic].partitions:
+            return sorted(topics[topic].partitions)
+        if time.monotonic() > deadline_s:
+            break
+        producer.poll(0.1)
+    known = [name for name in topics if not name.startswith("__")]
+    near = nearest(topic, known) if known else "the broker has no topic yet"
+    raise ConfigError(f"no topic {topic} at {servers}; {near}")

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
@@ -89,7 +89,9 @@ def _parse_row(path: Path, row: str) -> Jar:
     return Jar(**match.groupdict())
 
 
-def fetch(lines: Sequence[str], *, folder: Path = HERE, environ: Mapping[str, str], say=print) -> None:  # type: ignore[no-untyped-def]
+def fetch(
+    lines: Sequence[str], *, folder: Path = HERE, environ: Mapping[str, str], say: Callable[[str], object] = print
+) -> None:
     """Bring the jars of all `lines` into their folders, in one start of Java; whole ones are left alone.
 
     Raises JarsError when a jar cannot be had or is not the one pinned: such a file does not stay.

@@ -20,12 +20,15 @@ from urllib.parse import quote
 
 import requests
 
+from contract.failures import ConfigError
 from contract.log import log_to
 from contract.settings import count, number, read_flags, seconds, setting, text
 from local.deliveries import DELIVERED, GIVEN_UP, WAITING, Delivery, Journal, Key, list_objects, read_journal
 from local.processes import on_term
 
 POLL_S = 0.1
+LISTING_SHARE = 0.1
+"""The most of its time that the bridge may spend with listing: a large bucket is asked less often."""
 POST_S = 540
 """The longest that a function of an event may run."""
 FIRST_DELAY_S = 0.5
@@ -78,6 +81,7 @@ class Bridge:
     numbers: Iterator[int] = field(default_factory=itertools.count)
     session: requests.Session = field(default_factory=requests.Session)
     posting: dict[Future[str], Event] = field(default_factory=dict)
+    next_poll: float = 0.0
 
     def __post_init__(self) -> None:
         settled = read_journal(self.settings.journal).values()
@@ -89,7 +93,8 @@ class Bridge:
         """Deliver for ever."""
         with ThreadPoolExecutor(self.settings.workers) as pool:
             while True:
-                self.take_new()
+                if time.monotonic() >= self.next_poll:
+                    self.take_new()
                 self.post_due(pool)
                 if self.posting:
                     wait(self.posting, timeout=POLL_S, return_when=FIRST_COMPLETED)
@@ -99,13 +104,15 @@ class Bridge:
 
     def take_new(self) -> None:
         """Take up the objects that were not there at the last poll."""
+        began = time.monotonic()
         try:
             listed = list(list_objects(self.settings.storage, self.settings.bucket, self.session))
         except (requests.RequestException, ValueError) as error:
             log.warning("bucket cannot be listed", extra={"error": str(error)[:300]})
-            time.sleep(FIRST_DELAY_S)
+            self.next_poll = began + FIRST_DELAY_S
             return
         now = time.monotonic()
+        self.next_poll = now + max(POLL_S, (now - began) / LISTING_SHARE)
         for resource in listed:
             event = Event(resource, now + self.settings.give_up_s, self.settings.deliveries)
             if event.key not in self.seen:
@@ -182,7 +189,11 @@ def headers(resource: Mapping[str, Any]) -> dict[str, str]:
 
 def main(argv: Sequence[str]) -> int:
     """Run until TERM."""
-    settings = read_flags(BridgeSettings, argv, prog="local.bridge", description=(__doc__ or "").splitlines()[0])
+    try:
+        settings = read_flags(BridgeSettings, argv, prog="local.bridge", description=(__doc__ or "").splitlines()[0])
+    except ConfigError as error:
+        sys.stderr.write(f"bridge: {error}\n")
+        return error.exit_code
     log_to()
     on_term(lambda number, frame: sys.exit(0))
     Bridge(settings).run()

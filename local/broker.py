@@ -15,14 +15,16 @@ from contract.names import BACKFILL_TOPIC, BAD_TOPIC, TOPIC
 from local import processes
 from local.java import fetch_jars, find_java
 from local.processes import HOST, Process
+from local.state import log_of
 
 JARS_LINE = "kafka-4.1"
 PARTITIONS = 3
 TOPICS = (TOPIC, BACKFILL_TOPIC, BAD_TOPIC)
 READY_S = 60.0
-TOPICS_S = 20
+TOPICS_S = 60
 
 # One node has nobody to replicate to; the offsets topic would have 50 partitions, so 50 folders that nobody reads.
+# A broker that was killed is let in again when its old session has ended: 9 s by default, 2 s here.
 # Messages keep the sender's clock (CreateTime), and are never deleted by age: an import may bring old ones.
 PROPERTIES = """\
 process.roles=broker,controller
@@ -45,6 +47,8 @@ transaction.state.log.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
 log.message.timestamp.type=CreateTime
 log.retention.ms=-1
 log.cleaner.dedupe.buffer.size=8388608
@@ -85,7 +89,7 @@ def start(
     servers = f"{HOST}:{clients}"
     process = processes.start(
         "broker", [java, *JVM, *_program(jars, home, "kafka.Kafka"), home / "server.properties"],
-        log=state / "logs" / "broker.log", ready=lambda: processes.listens(clients), timeout_s=READY_S, environ=environ,
+        log=log_of(state, "broker"), ready=lambda: processes.listens(clients), timeout_s=READY_S, environ=environ,
     )  # fmt: skip
     try:
         create_topics(servers, topics, partitions)
@@ -124,7 +128,7 @@ def _format(java: str, jars: Path, home: Path) -> None:
 
 def create_topics(servers: str, topics: Sequence[str], partitions: int = PARTITIONS) -> None:
     """Create the topics that are not there yet. Raises TransientError when the broker does not answer."""
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 3})
+    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
     wanted = [NewTopic(topic, num_partitions=partitions, replication_factor=1) for topic in topics]
     for topic, future in admin.create_topics(wanted, operation_timeout=TOPICS_S, request_timeout=TOPICS_S).items():
         try:

@@ -20,7 +20,7 @@ from feeds import access_log
 from local import commands, stack, visitors
 from local.job import Job, submit, wait_until
 from local.outcome import Warehouse, print_outcome, to_json
-from local.plan import send
+from local.plan import Planned, send
 from warehouse.accounts import Accounts
 from warehouse.clients import bigquery_client, storage_client
 from warehouse.reconcile import compare_topics, reconcile
@@ -35,9 +35,9 @@ of pageviews, retries, late and malformed messages. It ends with tables and with
 pageview; exit code 0 means that it holds."""
 
 LIVE_TRIGGER_S = 2
-STEP_S = 120.0
+STEP_S = 600.0
 """How long one step may take before the demo gives up on it: reading a phase, loading the last file."""
-BACKFILL_S = 900.0
+BACKFILL_S = 1800.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Run:
     def submit(self, trigger: str, *flags: str) -> Job:
         """Start the Spark job on the run's topic."""
         self.job = submit(
-            self.cloud.state, self.cloud.environment(), servers=self.cloud.kafka_servers, bucket=self.cloud.bucket,
+            self.cloud.state.folder, {**os.environ, **self.cloud.environment()}, servers=self.cloud.kafka_servers, bucket=self.cloud.bucket,
             topic=self.topic, trigger=trigger, flags=flags,
         )  # fmt: skip
         return self.job
@@ -113,7 +113,8 @@ def main(argv: Sequence[str]) -> int:
         if settings.input:
             backfill(run, settings.input, settings.site)
         else:
-            live(run, settings.seed, settings.pageviews)
+            now_ms = time.time_ns() // 1_000_000
+            live(run, list(visitors.simulate(settings.seed, pageviews=settings.pageviews, start_ms=now_ms)))
         run.until(lambda: not run.warehouse.waiting(), "loading the published files")
         accounts = run.accounts()
         print_outcome(console, run.warehouse, accounts)
@@ -152,10 +153,8 @@ def backfill(run: Run, log: str, site: str) -> None:
     run.until(lambda: job.process.poll() == 0, "the Spark job reads the backfill", BACKFILL_S)
 
 
-def live(run: Run, seed: int, pageviews: int) -> None:
+def live(run: Run, plan: Sequence[Planned]) -> None:
     """Simulated visitors on the live topic, while the job runs: phase by phase, so that late ones are late."""
-    now_ms = time.time_ns() // 1_000_000
-    plan = list(visitors.simulate(seed, pageviews=pageviews, start_ms=now_ms))
     job = run.submit(str(LIVE_TRIGGER_S))
     for phase in sorted({planned.phase for planned in plan}):
         messages = [planned for planned in plan if planned.phase == phase]

@@ -1,17 +1,29 @@
 """Cloud Functions: Google's functions-framework over a staged copy of the function, restarted when it ends."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from contract.failures import ConfigError
 from local import processes
-from local.processes import HOST, Process
-from local.staging import ROOT, stage
+from local.processes import HOST, ROOT, Process
+from local.state import log_of
 
 TARGETS = {"on_object_finalized": "cloudevent", "update_user_cart": "event"}
 """The function's entry points, and the signature that the framework calls them with."""
-READY_S = 40.0
+READY_S = 60.0
+PACK = ROOT / "scripts" / "pack.py"
+"""Fills the folder that is deployed; the same one is run here."""
+
+
+def stage(folder: Path) -> Path:
+    """Lay the function's source into `folder`, in place of an earlier one: main.py, requirements.txt, packages."""
+    done = subprocess.run([sys.executable, PACK, "function", folder], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ConfigError(f"the function's source cannot be laid into {folder}: {done.stderr.strip()}")
+    return folder
 
 
 def start(
@@ -31,7 +43,7 @@ def start(
     framework += ["--target", target, "--signature-type", TARGETS[target], "--host", HOST, "--port", str(chosen)]
     supervisor: list[str | Path] = [sys.executable, "-m", "local.supervise", str(chosen)]
     process = processes.start(
-        "function", [*supervisor, *framework], log=state / "logs" / "function.log",
+        "function", [*supervisor, *framework], log=log_of(state, "function"),
         ready=lambda: processes.listens(chosen), timeout_s=READY_S, environ=environ, cwd=source,
     )  # fmt: skip
     return process, f"http://{HOST}:{chosen}"

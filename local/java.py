@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from contract.failures import ConfigError, TransientError
+from local.processes import ROOT
 
 JAVA_LEAST = 17
 INSTALL = "install a Java 17 runtime (Debian: apt-get install openjdk-17-jre-headless)"
-JARS = Path(__file__).resolve().parent.parent / "jars"
+JARS = ROOT / "jars"
 
 
 def find_java(environ: Mapping[str, str]) -> str:

@@ -76,8 +76,9 @@ def submit(
     ]  # fmt: skip
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=dict(environ),
-            start_new_session=True,
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            # spark-submit is a shell script: it asks this Python where PySpark is, and runs the driver with it.
+            env={**environ, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable},
         )  # fmt: skip
     return Job(process, log)
 

@@ -1,5 +1,6 @@
 """Processes of the local cloud: started until ready, named by pid and start time, stopped by their group."""
 
+import json
 import os
 import signal
 import socket
@@ -7,12 +8,14 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
 from contract.failures import ConfigError
 
+ROOT = Path(__file__).resolve().parent.parent
+"""The clone: the local cloud runs from one, with jars/ and scripts/ beside it."""
 HOST = "127.0.0.1"
 POLL_S = 0.05
 TERM_S = 8.0
@@ -63,7 +66,7 @@ def start(
     *,
     log: Path,
     ready: Callable[[], bool],
-    timeout_s: float = 30.0,
+    timeout_s: float = 60.0,
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Process:
@@ -80,6 +83,7 @@ def start(
             start_new_session=True, env=None if environ is None else dict(environ), cwd=cwd,
         )  # fmt: skip
     process = Process(name, child.pid, birth_of(child.pid) or "ended at once")
+    pid_file(log).write_text(json.dumps(asdict(process)), encoding="utf-8")
     try:
         if not _wait(lambda: child.poll() is not None or ready(), timeout_s):
             raise ConfigError(f"{name} was not ready after {timeout_s:.0f} s{last_words(log, begin)}")
@@ -89,6 +93,23 @@ def start(
         process.kill()
         raise
     return process
+
+
+def pid_file(log: Path) -> Path:
+    """Beside a part's log: which process it is, written before the part is ready."""
+    return log.with_suffix(".pid")
+
+
+def stop_left(log: Path) -> bool:
+    """Stop the process that was started with `log`, by whomever; False when it was not running."""
+    try:
+        process = Process(**json.loads(pid_file(log).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return False
+    alive = process.alive()
+    process.stop()
+    pid_file(log).unlink(missing_ok=True)
+    return alive
 
 
 def last_words(log: Path, begin: int = 0, rows: int = 5) -> str:

@@ -3,17 +3,18 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 from contract.failures import ConfigError
 from contract.names import DATASET
 from contract.settings import count, number, setting, text
 from local import broker, function_host, processes, storage, warehouse
 from local.deliveries import undelivered
-from local.processes import Process
-from local.staging import ROOT
-from local.state import Part, State, only_one, read_state
+from local.processes import ROOT, Process
+from local.state import FILE, Part, State, log_of, only_one, read_state
 
 FOLDER = ".webevents"
 JOURNAL = "bridge/deliveries.jsonl"
@@ -24,6 +25,14 @@ def port(given: str) -> int:
     if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= 65535:
         raise ValueError(f"want a port from 1 to 65535, got {given!r}")
     return int(given)
+
+
+Say = Callable[[str, str, float], None]
+"""Hears of a part that is ready: its name, its address, the seconds it took."""
+
+
+def silent(name: str, address: str, ready_s: float) -> None:
+    """Says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +58,8 @@ class Stack:
 
     settings: StackSettings
     state: State
-    say: Callable[[str, str, float], None] = field(default=lambda name, address, ready_s: None)
+    say: Say = silent
+    noting: Lock = field(default_factory=Lock)
 
     @property
     def kafka_servers(self) -> str:
@@ -110,9 +120,11 @@ class Stack:
         if before is not None:
             before.process.stop()
         process, address = STARTERS[name](self, _port_of(before))
-        self.state.parts[name] = Part(process, address, round(time.monotonic() - began, 1))
-        self.state.write()
-        self.say(name, address, time.monotonic() - began)
+        ready_s = round(time.monotonic() - began, 1)
+        with self.noting:
+            self.state.parts[name] = Part(process, address, ready_s)
+            self.state.write()
+            self.say(name, address, ready_s)
 
     def stop_part(self, name: str) -> None:
         """Stop one part and keep its data and its address."""
@@ -120,12 +132,10 @@ class Stack:
 
     def stop(self) -> None:
         """Stop all parts, the last one first. Data stays."""
-        for part in reversed(self.state.parts.values()):
-            part.process.stop()
-        self.state.remove()
+        stop_left(self.state.folder)
 
 
-def start(settings: StackSettings, say: Callable[[str, str, float], None] | None = None) -> Stack:
+def start(settings: StackSettings, say: Say = silent) -> Stack:
     """Start all parts and create the tables; `say` hears of each part that is ready: name, address, seconds.
 
     Raises ConfigError when one cannot start, or when this state folder's cloud runs already; then nothing that was
@@ -135,15 +145,35 @@ def start(settings: StackSettings, say: Callable[[str, str, float], None] | None
     with only_one(folder):
         if running(folder):
             raise ConfigError(f"the local cloud of {folder} runs already")
-        stack = Stack(settings, State(folder, settings.project, settings.dataset, settings.bucket))
-        stack.say = say or stack.say
-        try:
-            for name in STARTERS:
-                stack.start_part(name)
-        except BaseException:
-            stack.stop()
-            raise
+        stop_left(folder)
+        state = State(folder, settings.project, settings.dataset, settings.bucket)
+        stack = Stack(settings, state, say)
+        with ThreadPoolExecutor(1) as beside:
+            try:
+                _start_all(stack, beside)
+            except BaseException:
+                _give_up(stack, beside)
+                raise
     return stack
+
+
+def _start_all(stack: Stack, beside: ThreadPoolExecutor) -> None:
+    """The parts in order, the broker beside the others: it takes as long as all of them, and none needs it."""
+    first, *others = STARTERS
+    broker_start = beside.submit(stack.start_part, first)
+    for name in others:
+        stack.start_part(name)
+        if broker_start.done():
+            broker_start.result()
+    broker_start.result()
+
+
+def _give_up(stack: Stack, beside: ThreadPoolExecutor) -> None:
+    """Stop what runs, and what the start of the broker still brings."""
+    stack.say = silent
+    stack.stop()
+    beside.shutdown()
+    stack.stop()
 
 
 def stop(folder: Path) -> bool:
@@ -151,12 +181,14 @@ def stop(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     with only_one(folder):
-        state = read_state(folder)
-        if state is None:
-            return False
-        alive = any(part.process.alive() for part in state.parts.values())
-        Stack(StackSettings(state=folder), state).stop()
-        return alive
+        return stop_left(folder)
+
+
+def stop_left(folder: Path) -> bool:
+    """Stop whatever was started on `folder`, the last part first, also by an `up` that was killed; True if it ran."""
+    ran = [processes.stop_left(log_of(folder, name)) for name in reversed(STARTERS)]
+    (folder / FILE).unlink(missing_ok=True)
+    return any(ran)
 
 
 def running(folder: Path) -> State | None:
@@ -214,7 +246,7 @@ def _start_bridge(stack: Stack, at: int | None) -> tuple[Process, str]:
     if stack.settings.shuffle_seed is not None:
         command += ["--shuffle-seed", str(stack.settings.shuffle_seed)]
     process = processes.start(
-        "bridge", command, log=stack.state.folder / "logs" / "bridge.log", ready=stack.journal.is_file, cwd=ROOT
+        "bridge", command, log=log_of(stack.state.folder, "bridge"), ready=stack.journal.is_file, cwd=ROOT
     )
     return process, f"gs://{stack.bucket} -> {stack.function_url}"
 

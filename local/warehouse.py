@@ -3,12 +3,14 @@
 import sys
 from pathlib import Path
 
+from google.api_core.exceptions import GoogleAPIError
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
+from contract.failures import ConfigError
 from local import processes
-from local.processes import HOST, Process
-from local.staging import ROOT
+from local.processes import HOST, ROOT, Process
+from local.state import log_of
 from warehouse.apply import apply
 
 
@@ -20,7 +22,7 @@ def start(state: Path, *, storage_url: str, port: int | None = None) -> tuple[Pr
     command: list[str | Path] = [sys.executable, "-m", "local.bigquery", "--port", str(chosen), "--state", folder]
     command += ["--storage", storage_url]
     process = processes.start(
-        "warehouse", command, log=state / "logs" / "warehouse.log", ready=lambda: processes.listens(chosen), cwd=ROOT
+        "warehouse", command, log=log_of(state, "warehouse"), ready=lambda: processes.listens(chosen), cwd=ROOT
     )
     return process, f"http://{HOST}:{chosen}"
 
@@ -34,4 +36,7 @@ def client(url: str, project: str) -> bigquery.Client:
 
 def apply_tables(url: str, project: str, dataset: str) -> None:
     """Create what is missing of the dataset, its tables and its view."""
-    apply(client(url, project), dataset)
+    try:
+        apply(client(url, project), dataset)
+    except GoogleAPIError as error:
+        raise ConfigError(f"the tables cannot be created in the warehouse at {url}: {error}") from error

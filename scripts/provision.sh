@@ -36,9 +36,6 @@ APIS=(artifactregistry bigquery cloudbuild cloudfunctions dataproc eventarc iam 
 
 # Deleted after this many days: attempts that a crash left behind. A batch is published within minutes.
 STAGE_DAYS=7
-# Nobody can replace or delete a published object before this, whatever rights they hold: a load that is delivered
-# again within Eventarc's 24 hours finds the same bytes.
-PUBLISHED_FOR=7d
 
 project='' region='' name='' dataset=webevents location='' max_instances=3 managed_kafka='' cluster='' image=3.0
 machine=n2-standard-4 workers=2 subnet='' dry_run=''
@@ -134,7 +131,7 @@ create_buckets() {
   local lifecycle=build/stage-lifecycle.json
   mkdir -p build
   printf '{"rule": [{"action": {"type": "Delete"}, "condition": {"age": %d}}]}\n' "$STAGE_DAYS" >"$lifecycle"
-  create_bucket publish 'published batches; their events start the loads' "--retention-period=$PUBLISHED_FOR"
+  create_bucket publish 'published batches; their events start the loads'
   create_bucket stage "batches being written; deleted after $STAGE_DAYS days, and then really" \
     --soft-delete-duration=0s "--lifecycle-file=$lifecycle"
   create_bucket checkpoint 'checkpoint and code; nothing here is ever deleted by a rule; renames of folders are atomic' \
@@ -164,7 +161,7 @@ create_account() {
 # --- rights: granting one again changes nothing -------------------------------------------------------------
 
 grant_rights() {
-  grant_project job roles/dataproc.worker
+  grant_worker
   if [[ -n $managed_kafka ]]; then grant_project job roles/managedkafka.client; fi
   local bucket
   for bucket in stage checkpoint publish; do
@@ -182,9 +179,17 @@ grant_rights() {
   grant_storage_agent
 }
 
+# A cluster's account needs this role, and the role can delete objects anywhere in the project: not what is published.
+grant_worker() {
+  local objects='resource.type != "storage.googleapis.com/Object"'
+  local published="resource.name.startsWith(\"projects/_/buckets/$name-publish/\")"
+  grant_project job roles/dataproc.worker "expression=$objects || !$published,title=$name: not what is published"
+}
+
+# grant_project ACCOUNT ROLE [CONDITION]
 grant_project() {
   run_patiently "$name-$1: $2" gcloud projects add-iam-policy-binding "$project" \
-    "--member=serviceAccount:$(account "$1")" "--role=$2" --condition=None '--format=value(etag)'
+    "--member=serviceAccount:$(account "$1")" "--role=$2" "--condition=${3:-None}" '--format=value(etag)'
 }
 
 grant_bucket() {

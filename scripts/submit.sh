@@ -128,7 +128,7 @@ upload() {
   local -a files=("$archive" streaming/main.py)
   while read -r jar; do files+=("jars/$line/$jar"); done < <(jar_names "$line")
   run 'code and jars, in a folder named by their content' \
-    gcloud storage cp --no-clobber "${files[@]}" "$folder/" ${project:+"--project=$project"}
+    gcloud storage cp "${files[@]}" "$folder/" --no-clobber ${project:+"--project=$project"}
 }
 
 # The file names of a line, known without fetching: artifact-version.jar

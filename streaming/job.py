@@ -60,7 +60,7 @@ def run(spark: SparkSession, settings: Settings, environ: Mapping[str, str]) -> 
     """Check, start the queries and wait for their end; True where it was asked for."""
     client = client_options(settings, environ)
     preflight.check_jars(spark)
-    preflight.check_places(spark, settings)
+    preflight.check_places(str(spark.sparkContext.master), settings)
     checkpoints = {name: Checkpoint(spark, f"{settings.checkpoint}/{name}") for name in ("sessions", "archive")}
     preflight.check_checkpoint(checkpoints["sessions"], settings)
     checkpoints["archive"].check()
@@ -136,7 +136,7 @@ def _publisher(settings: Settings, store: Store, checkpoint: Checkpoint, *kinds:
 def _back_off_s(spark: SparkSession, settings: Settings) -> int:
     if settings.restart_back_off is not None:
         return settings.restart_back_off
-    return 0 if is_local(spark) else CLUSTER_BACK_OFF_S
+    return 0 if is_local(str(spark.sparkContext.master)) else CLUSTER_BACK_OFF_S
 
 
 def _wait(seconds: float) -> None:

@@ -25,7 +25,7 @@ NEEDED = {
     "org.apache.commons.pool2.impl.GenericKeyedObjectPool": "commons-pool2",
     "org.apache.spark.sql.v2.avro.AvroDataSourceV2": "spark-avro",
 }
-OF_SPARK = re.compile(r"(spark-(?:sql-kafka-0-10|avro))_(\d+\.\d+)-(\d+\.\d+)[.\d]*\.jar$")
+OF_SPARK = re.compile(r"(?P<jar>spark-[a-z0-9-]+)_(?P<scala>\d+\.\d+)-(?P<line>\d+\.\d+)[.\d]*\.jar$")
 OLDEST_JAVA = {3: 8, 4: 17}
 
 
@@ -59,16 +59,28 @@ def check_jars(spark: SparkSession) -> None:
     missing = [jar for jar, place in places.items() if place is None]
     if missing:
         raise ConfigError(f"missing on Spark's class path: {', '.join(missing)}; {hint}")
-    for place in places.values():
-        match = OF_SPARK.search(str(place).rsplit("!", 1)[0])
-        if match and (match[2], match[3]) != (scala, line):
-            raise ConfigError(
-                f"{match[0]} is for Spark {match[3]} and Scala {match[2]}, but this is Spark {spark.version} "
-                f"with Scala {scala}; {hint}"
-            )
+    strangers = [_jar(str(place)) for place in places.values() if not is_of(str(place), scala=scala, line=line)]
+    if strangers:
+        raise ConfigError(f"not for Spark {spark.version} with Scala {scala}: {', '.join(strangers)}; {hint}")
 
 
-def check_places(spark: SparkSession, settings: Settings) -> None:
+def is_of(place: str, *, scala: str, line: str) -> bool:
+    """Whether the jar at the URL `place` is of this Scala and, the token provider apart, of this line of Spark.
+
+    A jar whose name tells no version, as on the images of Dataproc, is taken as it is.
+    """
+    match = OF_SPARK.search(_jar(place))
+    if match is None:
+        return True
+    stable = match["jar"] == "spark-token-provider-kafka-0-10"  # the connector uses the same of it since 3.0
+    return match["scala"] == scala and (stable or match["line"] == line)
+
+
+def _jar(place: str) -> str:
+    return place.rsplit("!", 1)[0].rsplit("/", 1)[-1]
+
+
+def check_places(master: str, settings: Settings) -> None:
     """Raise ConfigError where a folder on this machine's disk is asked for, but the executors are elsewhere."""
     stage = urlparse(settings.stage_folder)
     if stage.scheme not in ("file", "gs"):
@@ -79,12 +91,12 @@ def check_places(spark: SparkSession, settings: Settings) -> None:
         raise ConfigError(
             f"cannot publish from {settings.stage_folder} to {settings.target}: give --stage as file:///folder"
         )
-    if is_local(spark):
+    if is_local(master):
         return
     for flag, place in (("--stage", settings.stage_folder), ("--checkpoint", settings.checkpoint)):
         if urlparse(place).scheme == "file":
             raise ConfigError(
-                f"{flag} {place} is a disk of one machine, but the executors of {spark.sparkContext.master} run on "
+                f"{flag} {place} is a disk of one machine, but the executors of {master} run on "
                 "others; give a folder that all can reach, such as gs://bucket/folder"
             )
 

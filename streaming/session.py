@@ -40,6 +40,6 @@ def build_session(*, app: str, state_store: str) -> SparkSession:
     return spark
 
 
-def is_local(spark: SparkSession) -> bool:
+def is_local(master: str) -> bool:
     """Whether driver and executors are one process on one machine."""
-    return str(spark.sparkContext.master).split("[")[0] == "local"
+    return master.split("[")[0] == "local"

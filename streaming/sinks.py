@@ -17,7 +17,7 @@ from streaming.transform import to_bad_events, to_events
 
 
 class StopAskedError(Exception):
-    """Ends a query that would begin a batch after it was asked to stop; the batch is replayed at the next start."""
+    """Ends a query that would begin one more batch after a stop; the batch is replayed at the next start."""
 
 
 @dataclass
@@ -27,14 +27,17 @@ class Gate:
     stop_asked: threading.Event = field(default_factory=threading.Event)
     results: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     failure: Exception | None = None
+    last_done: set[str] = field(default_factory=set)
 
     @contextmanager
-    def batch(self) -> Iterator[None]:
-        """Around one batch: none begins after a stop was asked for; a failure is kept and raised."""
+    def batch(self, query: str) -> Iterator[None]:
+        """Around one batch: after a stop was asked for, each query ends the batch that runs and begins no other."""
         try:
-            if self.stop_asked.is_set():
+            if query in self.last_done:
                 raise StopAskedError("asked to stop: this batch is left to the next start")
             yield
+            if self.stop_asked.is_set():
+                self.last_done.add(query)
         except Exception as error:
             self.failure = error
             raise
@@ -76,7 +79,7 @@ class SessionsSink:
 
     def __call__(self, rows: DataFrame, batch_id: int) -> None:
         """Publish the batch; raises on any failure, so that Spark replays it."""
-        with self.gate.batch():
+        with self.gate.batch("sessions"):
             self.gate.results["sessions", batch_id] = self._publish(rows, batch_id)
 
     def _publish(self, rows: DataFrame, batch_id: int) -> dict[str, Any]:
@@ -113,7 +116,7 @@ class ArchiveSink:
 
     def __call__(self, judged: DataFrame, batch_id: int) -> None:
         """Publish the batch; the refused messages take a second action only where there are any."""
-        with self.gate.batch():
+        with self.gate.batch("archive"):
             self.gate.results["archive", batch_id] = self._publish(judged, batch_id)
 
     def _publish(self, judged: DataFrame, batch_id: int) -> dict[str, Any]:

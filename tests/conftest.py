@@ -8,6 +8,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """tests/conformance runs against the stand-in, or against BigQuery itself when these are given."""
+    parser.addoption("--bigquery", metavar="PROJECT", help="run tests/conformance against BigQuery in this project")
+    parser.addoption("--bucket", metavar="NAME", help="with --bigquery: a bucket in the US that its loads may read")
+
+
 @pytest.fixture(scope="session")
 def spark() -> "Iterator[object]":
     """The one Spark session of the run: local, two cores, two shuffle partitions, UTC, the job's own settings."""
@@ -56,6 +62,16 @@ def storage_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from local import storage
 
     process, url = storage.start(tmp_path_factory.mktemp("storage"), bucket="webevents")
+    yield url
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def bigquery_url(tmp_path_factory: pytest.TempPathFactory, storage_url: str) -> Iterator[str]:
+    """BigQuery's stand-in, which loads from the storage server."""
+    from local import warehouse
+
+    process, url = warehouse.start(tmp_path_factory.mktemp("warehouse"), storage_url=storage_url)
     yield url
     process.stop()
 

@@ -207,24 +207,18 @@ def read_topic(kafka_servers: str, topic: str, *, timeout_s: float = 30.0) -> li
 
     consumer = Consumer({"bootstrap.servers": kafka_servers, "group.id": "oracle", "enable.auto.commit": False})
     try:
-        found: list[Message] = []
-        for partition in sorted(consumer.list_topics(topic, timeout=timeout_s).topics[topic].partitions):
-            found += _read_partition(consumer, TopicPartition(topic, partition), timeout_s)
-        return found
+        partitions = consumer.list_topics(topic, timeout=timeout_s).topics[topic].partitions
+        ranges = {
+            number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=timeout_s)
+            for number in partitions
+        }
+        consumer.assign([TopicPartition(topic, number, start) for number, (start, _) in ranges.items()])
+        found: dict[tuple[int, int], Message] = {}
+        while len(found) < sum(end - start for start, end in ranges.values()):
+            message = consumer.poll(timeout_s)
+            if message is None or message.error():
+                raise TimeoutError(f"{topic}: only {len(found)} messages were read within {timeout_s:.0f} s")
+            found[message.partition() or 0, message.offset() or 0] = Message(message.value(), message.timestamp()[1])
+        return [found[place] for place in sorted(found)]
     finally:
         consumer.close()
-
-
-def _read_partition(consumer: Any, place: Any, timeout_s: float) -> list[Message]:
-    start, end = consumer.get_watermark_offsets(place, timeout=timeout_s)
-    if start == end:
-        return []
-    place.offset = start
-    consumer.assign([place])
-    found: list[Message] = []
-    while len(found) < end - start:
-        message = consumer.poll(timeout_s)
-        if message is None or message.error():
-            raise TimeoutError(f"{place.topic}: {len(found)} of {end - start} messages read")
-        found.append(Message(message.value(), message.timestamp()[1]))
-    return found

@@ -117,8 +117,9 @@ def show(accounts: Accounts, console: Console) -> None:
     """Print the accounts: a table a day, the topics, the faults, the line that must balance."""
     table = Table(title="Accounts by day of event time, UTC")
     columns = ("accepted", "in_sessions", "rejected", "late", "open", "lost", "duplicates")
-    for name in ("day", *columns):
-        table.add_column(name.replace("_", " "), justify="left" if name == "day" else "right")
+    table.add_column("day", no_wrap=True)
+    for name in columns:
+        table.add_column(name.replace("_", " "), justify="right", min_width=min(len(name), 8))
     for name, counts in [*sorted(accounts.days.items()), ("all", accounts.total)]:
         table.add_row(name, *(f"{getattr(counts, column):,}" for column in columns), end_section=name != "all")
     console.print(table)
@@ -127,13 +128,14 @@ def show(accounts: Accounts, console: Console) -> None:
     for topic in accounts.topics:
         console.print(
             f"topic {topic.topic}: {topic.messages:,} messages = {topic.archived:,} archived + "
-            f"{topic.heartbeats:,} heartbeats + {topic.unread:,} not read yet + {len(topic.absent):,} absent"
+            f"{topic.heartbeats:,} heartbeats + {topic.unread:,} not read yet + {len(topic.absent):,} absent",
+            soft_wrap=True,
         )
         _list(console, "in the topic, but in no table", topic.absent)
     _list(console, "missing: read in time, window closed, not in sessions", accounts.missing)
     _list(console, "in sessions twice", accounts.twice)
     _list(console, "in sessions, but not in the archive", accounts.strangers)
-    console.print(accounting_line(accounts), highlight=False)
+    console.print(accounting_line(accounts), highlight=False, soft_wrap=True)
 
 
 def accounting_line(accounts: Accounts) -> str:

@@ -26,7 +26,9 @@ def test_java_home_comes_before_the_path(tmp_path: Path) -> None:
     assert find_java({"PATH": str(tmp_path), "JAVA_HOME": str(tmp_path / "home")}) == str(java)
 
 
-@pytest.mark.parametrize(("version", "told"), [("1.8.0_402", "is 8,"), ("11.0.2", "is 11,"), ("odd", "of unknown version")])
+@pytest.mark.parametrize(
+    ("version", "told"), [("1.8.0_402", "is 8,"), ("11.0.2", "is 11,"), ("odd", "of unknown version")]
+)
 def test_an_older_java_is_told_with_what_to_install(tmp_path: Path, version: str, told: str) -> None:
     install(tmp_path, version)
     with pytest.raises(ConfigError, match=f"{told}.* the broker needs 17: install a Java 17 runtime"):

@@ -13,18 +13,25 @@ from local import processes
 from local.processes import Process
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
-PARENT = f"import subprocess, sys, time; c = subprocess.Popen([sys.executable, '-c', {SLEEPER!r}]); print('child', c.pid, flush=True); time.sleep(600)"
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+)
+PARENT = f"""
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", {SLEEPER!r}])
+print("child", child.pid, flush=True)
+time.sleep(600)
+"""
 
 
-def start(program: str, log: Path, word: str = "up", timeout_s: float = 20) -> Process:
+def start(program: str, log: Path, word: str = "up", timeout_s: float = 60) -> Process:
     def ready() -> bool:
         return word in log.read_text()
 
     return processes.start("part", [sys.executable, "-c", program], log=log, ready=ready, timeout_s=timeout_s)
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 10) -> None:
+def wait_for(condition: Callable[[], object], timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline

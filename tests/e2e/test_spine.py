@@ -1,0 +1,127 @@
+"""From Kafka to the table through all real parts, every storage event delivered three times and out of order."""
+
+import os
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from contract.names import BACKFILL_TOPIC, TOPIC
+from local import stack, visitors
+from local.demo import Run, backfill, live, open_warehouse
+from local.plan import Fate, expect
+from tests.oracle import digest, dump, judge, read_topic
+
+ROOT = Path(__file__).parents[2]
+LOG = ROOT.parent / "shared" / "data" / "access_log_2015-05-17_18.log"
+DELIVERIES = 3
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    state = tmp_path_factory.mktemp("cloud")
+    with pytest.MonkeyPatch.context() as patched:
+        started = stack.start(stack.StackSettings(state=state, deliveries=DELIVERIES, shuffle_seed=11))
+        for name, value in started.environment().items():
+            patched.setenv(name, value)
+        yield started
+        started.stop()
+
+
+def run_on(cloud, topic):
+    return Run(cloud, open_warehouse(cloud), Console(quiet=True), topic)
+
+
+@pytest.fixture(scope="module")
+def backfilled(cloud):
+    """The access log, through the backfill topic."""
+    if not LOG.exists():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{LOG} is not there")
+    run = run_on(cloud, BACKFILL_TOPIC)
+    backfill(run, str(LOG), "")
+    run.until(lambda: not run.warehouse.waiting(), "loading the published files")
+    return run
+
+
+@pytest.fixture(scope="module")
+def visited(cloud, backfilled):
+    """Simulated visitors on the live topic of the same cloud; the run and the plan that it followed."""
+    run = run_on(cloud, TOPIC)
+    plan = list(visitors.simulate(3, pageviews=3_000, start_ms=time.time_ns() // 1_000_000))
+    try:
+        live(run, plan)
+    finally:
+        run.job.kill()
+    run.until(lambda: not run.warehouse.waiting(), "loading the published files")
+    return run, plan
+
+
+def rows_of(run, topic):
+    """The rows of sessions that the queries on `topic` wrote."""
+    question = f"""
+    SELECT sessions.* FROM `{{dataset}}.sessions` AS sessions
+    WHERE sessions.eventIds[OFFSET(0)] IN (
+      SELECT eventId FROM `{{dataset}}.events` WHERE kafkaTopic = '{topic}'
+    )"""
+    return run.warehouse.ask(question)
+
+
+def test_sessions_of_the_access_log_are_the_oracles(cloud, backfilled):
+    wanted = judge(read_topic(cloud.kafka_servers, BACKFILL_TOPIC)).sessions
+    rows = rows_of(backfilled, BACKFILL_TOPIC)
+    assert len(rows) == len(wanted) > 1_000
+    assert dump(rows) == dump(wanted)
+    assert digest(rows) == digest(wanted)
+
+
+def test_every_window_of_the_access_log_is_closed_and_accounted_for(backfilled):
+    accounts = backfilled.accounts()
+    assert accounts.holds
+    assert accounts.total.open == accounts.total.late == 0
+
+
+def test_every_event_came_three_times_and_was_loaded_once(cloud, backfilled):
+    published = [batch.name for batch in backfilled.warehouse.published()]
+    loads = [job for job in backfilled.warehouse.client.list_jobs(all_users=True) if job.job_type == "load"]
+    assert len(loads) == len(published) > 0
+    said = (cloud.state.folder / "logs" / "function.log").read_text()
+    heard = Counter(name for name in published for _ in range(said.count(f'"{name}"')))
+    assert all(heard[name] >= DELIVERIES for name in published)
+
+
+def test_a_batch_that_is_replayed_changes_nothing(cloud, backfilled):
+    commits = cloud.state.folder / "checkpoint" / BACKFILL_TOPIC / "sessions" / "commits"
+    last = max((path for path in commits.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    before = dump(rows_of(backfilled, BACKFILL_TOPIC))
+    objects = sorted(batch.name for batch in backfilled.warehouse.published())
+    assert any(name.endswith(f"batch={int(last.name):012d}.avro") for name in objects)
+    for path in (last, commits / f".{last.name}.crc"):
+        path.unlink()
+    backfilled.submit("available-now").wait(120)
+    assert last.exists()
+    backfilled.until(lambda: not cloud.undelivered(), "every event is answered")
+    assert sorted(batch.name for batch in backfilled.warehouse.published()) == objects
+    assert dump(rows_of(backfilled, BACKFILL_TOPIC)) == before
+
+
+def test_sessions_of_simulated_visitors_are_the_oracles(cloud, visited):
+    run, plan = visited
+    late = {planned.value for planned in plan if planned.fate is Fate.LATE}
+    messages = read_topic(cloud.kafka_servers, TOPIC)
+    wanted = judge(message for message in messages if message.value not in late).sessions
+    assert dump(rows_of(run, TOPIC)) == dump(wanted)
+
+
+def test_the_accounts_of_simulated_visitors_are_the_plans(visited):
+    run, plan = visited
+    accounts, wanted = run.accounts(), expect(plan)
+    reasons = {f"rejected.{reason}": number for reason, number in accounts.rejected_by_reason.items()}
+    assert accounts.holds
+    assert reasons == {name: number for name, number in wanted.items() if name.startswith("rejected.")}
+    assert (accounts.total.late, accounts.total.open) == (wanted["late"], 0)
+    (topic,) = accounts.topics
+    assert (topic.messages, topic.heartbeats) == (wanted["messages"], wanted["heartbeat"])

@@ -1,0 +1,107 @@
+"""Stores: an object is created once."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contract.failures import ConfigError, TransientError
+from streaming.storage import BucketStore, FolderStore, open_store
+
+
+def test_a_file_is_created_once_and_its_first_content_stays(tmp_path: Path) -> None:
+    store = open_store(tmp_path.as_uri())
+    staged = tmp_path / "stage" / "a b.avro"
+    staged.parent.mkdir()
+    staged.write_bytes(b"rows")
+    assert store.create_from("sessions/v1/q/batch=1.avro", staged.as_uri()) is True
+    assert store.create("sessions/v1/q/batch=1.avro", b"others") is False
+    assert store.read("sessions/v1/q/batch=1.avro") == b"rows"
+    assert store.names("sessions/") == ["sessions/v1/q/batch=1.avro"], "no half-written neighbour is left"
+
+
+def test_of_many_that_create_one_file_at_once_one_succeeds(tmp_path: Path) -> None:
+    store, won = FolderStore(tmp_path), []
+    barrier = threading.Barrier(8)
+
+    def race(content: bytes) -> None:
+        barrier.wait()
+        if store.create("x", content * 100_000):
+            won.append(content)
+
+    threads = [threading.Thread(target=race, args=(bytes([65 + i]),)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert store.read("x") == won[0] * 100_000
+
+
+def test_a_target_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot write to the target folder"):
+        FolderStore(tmp_path / "file" / "target").check()
+
+
+class Bucket(http.server.BaseHTTPRequestHandler):
+    """As much of Cloud Storage as answers with `status`."""
+
+    status = 404
+
+    def do_GET(self) -> None:
+        self._answer(200 if self.path.startswith("/storage/v1/b?") else self.status)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(self.status)
+
+    def _answer(self, status: int) -> None:
+        body = json.dumps({"items": [{"name": "webevents-objects"}], "error": {"message": "no"}}).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Bucket]]:
+    pytest.importorskip("google.cloud.storage")
+    handler = type("Handler", (Bucket,), {})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{listening.server_port}")
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield handler
+        listening.shutdown()
+
+
+def test_a_missing_bucket_is_told_with_the_nearest_one(server: type[Bucket]) -> None:
+    with pytest.raises(ConfigError, match="there is no bucket gs://webevents-object; did you mean webevents-objects?"):
+        BucketStore("webevents-object").check()
+
+
+def test_a_bucket_without_rights_is_the_operators_to_mend(server: type[Bucket]) -> None:
+    server.status = 403
+    with pytest.raises(ConfigError, match="no access to gs://b"):
+        BucketStore("b").check()
+
+
+def test_an_object_that_is_there_is_no_failure(server: type[Bucket]) -> None:
+    server.status = 412
+    assert BucketStore("b").create("x", b"{}") is False
+
+
+def test_a_storage_that_does_not_answer_is_a_matter_of_time(
+    server: type[Bucket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.status = 503
+    monkeypatch.setattr("streaming.storage.CHECK_WITHIN_S", 0.5)
+    with pytest.raises(TransientError, match="Cloud Storage does not answer for gs://b"):
+        BucketStore("b").check()
