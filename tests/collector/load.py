@@ -11,7 +11,7 @@ from tests.collector.parts import HOST, pageview
 
 @dataclass
 class Load:
-    """Connections that send pageviews one after another until `stop`; a failed one waits a moment and tries the next."""
+    """Connections that send pageviews one after another while the block runs; a failure is followed by the next."""
 
     port: int
     connections: int = 8

@@ -173,7 +173,8 @@ def test_what_a_closed_browser_left_is_sent_at_the_next_visit(
 def test_calls_before_the_tag_has_loaded_are_not_lost(
     context: Any, collector: CollectorProcess, kafka_servers: str, topic: str
 ) -> None:
-    head = f"""<script>window.webevents = window.webevents || function () {{ (webevents.q = webevents.q || []).push(arguments) }};
+    stub = "window.webevents = window.webevents || function () { (webevents.q = webevents.q || []).push(arguments) }"
+    head = f"""<script>{stub};
     webevents("Early", {{plan: "pro"}});</script><script async src="{collector.url}/tag.js"></script>"""
     with serve_site(collector.url, tag=head) as origin:
         page = context.new_page()
@@ -234,7 +235,8 @@ def test_consent_is_waited_for_and_can_be_withdrawn(
 def test_it_works_under_a_strict_content_security_policy(
     context: Any, collector: CollectorProcess, kafka_servers: str, topic: str
 ) -> None:
-    policy = f"default-src 'none'; script-src {collector.url}; connect-src {collector.url}; require-trusted-types-for 'script'"
+    policy = f"default-src 'none'; script-src {collector.url}; connect-src {collector.url}"
+    policy += "; require-trusted-types-for 'script'"
     with serve_site(collector.url, csp=policy) as origin:
         page = context.new_page()
         said: list[str] = []
@@ -289,6 +291,20 @@ def test_a_wrong_clock_is_learnt_and_corrected(
     assert first["clockSkewed"] is True
     assert "clockSkewed" not in second
     assert abs(second["receivedAt"] - second["sentAt"]) < 30_000
+
+
+def test_a_prerendered_page_counts_when_it_is_shown(
+    context: Any, collector: CollectorProcess, site: str, kafka_servers: str, topic: str
+) -> None:
+    # Driven browsers do not prerender: the page is told that it is, and later that it is shown.
+    context.add_init_script("Object.defineProperty(document, 'prerendering', {get: () => !window.shown})")
+    page = context.new_page()
+    page.goto(f"{site}/one")
+    page.wait_for_timeout(300)
+    assert traces(context, page) == ([], 0)
+    page.evaluate("window.shown = true; document.dispatchEvent(new Event('prerenderingchange'))")
+    is_sent(page)
+    assert [shown(view, site)[0] for view in in_order(kafka_servers, topic)] == ["/one"]
 
 
 LEAVE_AT_ONCE = """

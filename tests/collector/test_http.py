@@ -72,6 +72,10 @@ def padded(size: int) -> bytes:
     return body.replace(b'"padding": ""', b'"padding": "' + b"x" * (size - len(body)) + b'"')
 
 
+def deep(levels: int) -> bytes:
+    return good()[:-1] + b',"deep":' + b"[" * levels + b"]" * levels + b"}"
+
+
 def chunked(body: bytes) -> bytes:
     head = request(Transfer_Encoding="chunked").replace(b"Content-Length: 0\r\n", b"")
     return head + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
@@ -84,7 +88,7 @@ HOSTILE = {
     "at the limit": (request(padded(LIMIT)), 200),
     "one byte above the limit": (request(padded(LIMIT + 1)), 413),
     "10 MB announced": (request(b"x" * 1_000, length=10_000_000), 413),
-    "an announced length of 30 digits": (request(b"x").replace(b"Content-Length: 1", b"Content-Length: " + b"9" * 30), 400),
+    "an announced length of 30 digits": (request(b"x").replace(b"Length: 1", b"Length: " + b"9" * 30), 400),
     "1 MB in one chunk": (chunked(b"x" * 1_000_000), 413),
     "a good event in a chunk": (chunked(good()), 200),
     "a gzip bomb": (request(gzip.compress(b"0" * 10_000_000), Content_Encoding="gzip"), 415),
@@ -95,8 +99,8 @@ HOSTILE = {
     "a byte order mark": (request(b"\xef\xbb\xbf" + good()), 200),
     "half of a surrogate pair": (request(good(pageTitle="\ud83d")), 200),
     "a depth of 1000": (request(b"[" * 1_000 + b"]" * 1_000), 400),
-    "a depth of 1000 in an unknown field": (request(good()[:-1] + b',"deep":' + b"[" * 1_000 + b"]" * 1_000 + b"}"), 200),
-    "a depth past the parser's": (request(good()[:-1] + b',"deep":' + b"[" * 2_000 + b"]" * 2_000 + b"}"), 400),
+    "a depth of 1000 in an unknown field": (request(deep(1_000)), 200),
+    "a depth past the parser's": (request(deep(2_000)), 400),
     "a visitor of 4 kB": (request(good(uiud="u" * 4_096)), 400),
     "a visitor of null": (request(good(uiud=None)), 400),
     "year 9999": (request(good(timestamp=253_402_300_799_999)), 200),
@@ -127,7 +131,9 @@ HOSTILE = {
     "a pixel of 65 fields": (request(method="GET", path="/pixel.gif?" + "a=1&" * 65), 400),
     "a pixel with bad escapes": (request(method="GET", path="/pixel.gif?pageUrl=%ff%zz%00"), 200),
     "a cookie that is none": (request(method="GET", path="/pixel.gif?pageUrl=a", Cookie=";;;=\xff;uiud"), 200),
-    "an upgrade to WebSocket": (request(method="GET", path="/healthz", Upgrade="websocket").replace(b"close", b"upgrade"), 200),
+    "an upgrade to WebSocket": (
+        request(method="GET", path="/healthz", Upgrade="websocket").replace(b"close", b"upgrade"), 200,
+    ),
 }  # fmt: skip
 
 

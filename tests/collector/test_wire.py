@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, strategies
+from hypothesis import given, settings, strategies
 
 from collector import wire
 from collector.wire import Refused, parse_body, parse_query
@@ -49,7 +49,8 @@ def test_the_tags_event_is_on_the_topic_as_the_contract_spells_it() -> None:
 
 def test_the_published_tags_event_is_accepted_and_gets_an_id_from_its_content() -> None:
     body = json.dumps({
-        "timestamp": 1_790_000_000_000, "lastPageVisited": "", "pageUrl": "https://example.com/", "pageTitle": "Home%20page",
+        "timestamp": 1_790_000_000_000, "lastPageVisited": "", "pageUrl": "https://example.com/",
+        "pageTitle": "Home%20page",
         "eventType": "Pageview", "landingPage": 1, "referrer": "direct", "uiud": "u", "sessionId": 482_113,
     }).encode()  # fmt: skip
     stored = parse(body)
@@ -123,7 +124,7 @@ ACCEPTED = {
     "half of a surrogate pair becomes U+FFFD": (event(pageTitle="a\ud83d"), {"pageTitle": "a\ufffd"}),
     "the other half too": (event(pageTitle="\udc00\ud83d\ude00"), {"pageTitle": "\ufffd\U0001f600"}),
     "an escaped backslash before u stays": (event(pageTitle="\\ud83d", sessionId="\ud83d"), {"pageTitle": "\\ud83d"}),
-    "right-to-left, joiners, NUL and U+2028": (event(pageTitle="\u202e\u200d\0\u2028"), {"pageTitle": "\u202e\u200d\0\u2028"}),
+    "right-to-left, joiners, NUL": (event(pageTitle="\u202e\u200d\0\u2028"), {"pageTitle": "\u202e\u200d\0\u2028"}),
     "a formula in a title": (event(pageTitle="=cmd|' /C calc'!A0"), {"pageTitle": "=cmd|' /C calc'!A0"}),
     "a script in a title": (event(pageTitle="<script>"), {"pageTitle": "<script>"}),
     "any scheme of an address": (event(pageUrl="javascript:alert(1)"), {"pageUrl": "javascript:alert(1)"}),
@@ -236,6 +237,7 @@ def test_the_key_is_the_visitor() -> None:
     assert record.key == "ü".encode()
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     strategies.fixed_dictionaries(
         {name: strategies.text(min_size=1, max_size=20) for name in ("uiud", "sessionId", "pageUrl", "pageTitle")},
@@ -247,6 +249,7 @@ def test_the_value_has_the_contracts_own_bytes(fields: dict[str, Any]) -> None:
     assert wire.to_record(pageview).value == to_value(pageview)
 
 
+@settings(max_examples=60, deadline=None)
 @given(strategies.binary(max_size=200) | strategies.recursive(
     strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats() | strategies.text(),
     lambda inner: strategies.lists(inner) | strategies.dictionaries(strategies.sampled_from(list(EVENT)), inner),
