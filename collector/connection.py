@@ -3,9 +3,13 @@
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from collector.app import ANSWER
+from collector.origins import Headers
 
 HEAD_BYTES = 32 * 1024
 """Request line and headers together; browsers send a tenth of it."""
@@ -33,8 +37,9 @@ class Connection(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
     _head_bytes = 0  # as they came in: a header that never ends is seen here only
-    _held_bytes = 0  # as parsed
+    _too_large = False
     _in_head = True
+    _begun = False  # a request, and not yet whole
     _address = ""
 
     def connection_made(self, transport: Any) -> None:
@@ -63,49 +68,57 @@ class Connection(HttpToolsProtocol):
             return
         if self._in_head:
             self._head_bytes += len(data)
-        if self._deadline is None:
-            self._start_deadline()
         super().data_received(data)
         if self._in_head and self._head_bytes > HEAD_BYTES:
             self._refuse(TOO_LARGE)
+        elif self._begun and self._deadline is None:
+            self._start_deadline()
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._held_bytes = 0
+        self._begun = True
         super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        """Some of the address."""
-        self._hold(url)
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        self._hold(name, value)
-        super().on_header(name, value)
-
-    def _hold(self, *parts: bytes) -> None:
-        self._held_bytes += sum(map(len, parts))
-        if self._held_bytes > HEAD_BYTES:
-            raise ValueError("the head is too large")  # the parser stops, and send_400_response is called
 
     def send_400_response(self, msg: str) -> None:
         """What the parser refused."""
-        if self._held_bytes > HEAD_BYTES:
+        if self._too_large:
             self._refuse(TOO_LARGE)
         else:
             super().send_400_response(msg)
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
-        self._in_head, self._head_bytes = False, 0
+        self._in_head = False
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
+            self._too_large = True
+            raise ValueError("the head is too large")  # the parser stops, and send_400_response is called
         super().on_headers_complete()
+        cycle = self.cycle
+        extensions: dict[str, Any] = {ANSWER: partial(self._answer, cycle)}
+        self.scope["extensions"] = extensions
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        self._in_head = True
+        self._in_head, self._head_bytes, self._begun = True, 0, False
         self._stop_deadline()
         super().on_message_complete()
+
+    def _answer(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> None:
+        """A whole answer in one piece: what two messages of ASGI do in twice the time."""
+        if cycle.disconnected:
+            return
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        parts = [STATUS_LINE[status]]
+        for name, value in (*cycle.default_headers, *headers):
+            parts += (name, b": ", value, b"\r\n")
+        parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        if cycle.scope["method"] != "HEAD":
+            parts.append(body)
+        self.transport.write(b"".join(parts))
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
 
     def pause_writing(self) -> None:
         """The client does not read: it has as long as for sending."""

@@ -34,8 +34,10 @@ def to_address(peer: str, forwarded_for: str, trusted_hops: int) -> str:
 
     X-Forwarded-For counts only as far as proxies of ours wrote it: the last `trusted_hops` entries.
     """
-    hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
-    address = hops[-trusted_hops] if trusted_hops and len(hops) >= trusted_hops else peer
+    address = peer
+    if trusted_hops:
+        hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
+        address = hops[-trusted_hops] if len(hops) >= trusted_hops else peer
     if ":" not in address:
         return address
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -107,7 +108,7 @@ def to_pageview(given: Mapping[str, Any], *, received_ms: int, robot: bool) -> d
     # Derived before the clock is corrected: the correction of a retry differs by some milliseconds.
     pageview["eventId"] = pageview["eventId"] or derive_event_id(pageview)
     if event_ms != sent_ms:
-        pageview.update(timestamp=to_event_time(event_ms), clockSkewed=True, originalTimestamp=sent_ms)
+        pageview.update(timestamp=_spell(event_ms), clockSkewed=True, originalTimestamp=sent_ms)
     pageview["receivedAt"] = received_ms
     if robot:
         pageview["robot"] = True
@@ -119,9 +120,15 @@ def to_pageview(given: Mapping[str, Any], *, received_ms: int, robot: bool) -> d
 
 def _spell(epoch_ms: int) -> str:
     try:
-        return to_event_time(epoch_ms)
+        return f"{_spell_second(epoch_ms // 1000)}.{epoch_ms % 1000:03d}"
     except OverflowError:
         return str(epoch_ms)
+
+
+@lru_cache(maxsize=4096)
+def _spell_second(epoch_s: int) -> str:
+    """Most events happened within the last few seconds."""
+    return to_event_time(epoch_s * 1000).partition(".")[0]
 
 
 def to_record(pageview: Mapping[str, Any]) -> Record:

@@ -90,6 +90,7 @@ HOSTILE = {
     "10 MB announced": (request(b"x" * 1_000, length=10_000_000), 413),
     "an announced length of 30 digits": (request(b"x").replace(b"Length: 1", b"Length: " + b"9" * 30), 400),
     "1 MB in one chunk": (chunked(b"x" * 1_000_000), 413),
+    "a chunk that is not yet at its end": (chunked(b"x" * 1_000_000)[:-100_000], 413),
     "a good event in a chunk": (chunked(good()), 200),
     "a gzip bomb": (request(gzip.compress(b"0" * 10_000_000), Content_Encoding="gzip"), 415),
     "brotli": (request(good(), Content_Encoding="br"), 415),

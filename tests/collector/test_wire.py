@@ -106,6 +106,7 @@ REFUSED = {
     "an eventId of 4 kB": (event(eventId="e" * 4096), {"eventId": "Longer than 128 characters"}),
     "a title of 64 kB": (event(pageTitle="t" * 65_536), {"pageTitle": "Longer than 16384 characters"}),
     "an address of an object": (event(pageUrl={"href": "x"}), {"pageUrl": INVALID}),
+    "an address of spaces": (event(pageUrl="  "), {"pageUrl": EMPTY}),
     "a heartbeat": (event(eventType="Heartbeat"), {"eventType": "Heartbeat is reserved"}),
     "a heartbeat in small letters": (event(eventType=" heartbeat "), {"eventType": "Heartbeat is reserved"}),
     "a negative number of the event": (event(seq=-1), {"seq": "Want a whole number from 1"}),
