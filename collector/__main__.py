@@ -1,5 +1,6 @@
 """`webevents collect`, or python -m collector: one collector process."""
 
+import gc
 import logging
 import signal
 import sys
@@ -14,6 +15,7 @@ from collector.limits import Buckets
 from collector.metrics import Metrics
 from collector.origins import Origins
 from collector.producer import Producer
+from collector.robots import is_robot
 from collector.script import read_script
 from collector.settings import Settings, read_kafka_config
 from collector.sink import Sink
@@ -43,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         timeout_keep_alive=settings.keep_alive_s, timeout_graceful_shutdown=DRAIN_S, backlog=BACKLOG,
     )  # fmt: skip
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    # What start-up made lives as long as the process; requests make few cycles.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     log.info("listening", extra={"host": settings.host, "port": settings.port})
     # uvicorn drains on SIGTERM and then raises it anew: an end as ordered is exit code 0.
     signal.signal(signal.SIGTERM, lambda *_: None)
@@ -52,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_collector(settings: Settings, doors: Doors) -> Collector:
     """The application with its real parts. Raises ConfigError where one cannot be had."""
+    is_robot("")  # compiles the list's patterns: a fifth of a second that no request should wait for
     metrics = Metrics()
     producer = Producer(read_kafka_config(settings), settings.topic)
     try:

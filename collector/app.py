@@ -154,7 +154,7 @@ class Collector:
         """The whole body; counted in `_held_bytes` until the caller has done with it."""
         message = await receive()
         body: bytes = message.get("body", b"")
-        if message.get("more_body"):
+        if message.get("more_body", False):
             body = await self._read_on(bytearray(body), receive)
         elif message["type"] == "http.disconnect":
             raise Disconnected

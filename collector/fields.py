@@ -22,18 +22,28 @@ def read_fields(given: Mapping[str, Any]) -> tuple[dict[str, Any], Faults]:
     faults: Faults = {}
     for name, read in READERS.items():
         value = given.get(name)
-        if value is None or (value == "" and read is not _text):
+        if type(value) is str and 0 < len(value) <= ID_CHARS and read is _text:
+            fields[name] = value  # most are so
+        elif value is None or (value == "" and read is not _text):
             if name in REQUIRED:
                 faults[name] = INVALID if read is _ms else EMPTY
-            continue
-        try:
-            fields[name] = read(value)
-        except ValueError as fault:
-            faults[name] = str(fault)
+        else:
+            try:
+                fields[name] = read(value)
+            except ValueError as fault:
+                faults[name] = str(fault)
     return fields, faults
 
 
 def _id(value: object) -> str:
+    if (
+        type(value) is str
+        and value.isascii()
+        and value.isprintable()
+        and 0 < len(value) <= ID_CHARS
+        and " " not in value
+    ):
+        return value
     return _bounded(_plain(value).strip(), ID_CHARS)
 
 
@@ -66,6 +76,8 @@ def _landing(value: object) -> str:
 
 
 def _ms(value: object) -> int:
+    if type(value) is int and -LONG <= value < LONG:
+        return value
     if isinstance(value, str) and value.lstrip("-").isascii() and value.lstrip("-").isdigit() and len(value) < 20:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not -LONG <= value < LONG:

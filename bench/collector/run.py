@@ -2,8 +2,8 @@
 
     python bench/collector/run.py [--rounds 3] [--seconds 8]
 
-Needs bench/collector/requirements.txt and wrk (apt install wrk). Every system is one process with one broker; the rounds are
-interleaved, and medians are printed. The generator and the broker share the machine: read the ratios, and CPU before rates.
+Needs bench/collector/requirements.txt and wrk (apt install wrk). Every system is one process, all share one broker; the
+rounds are interleaved, and medians are printed. Generator and broker share the machine: read the ratios, and CPU first.
 """
 
 import argparse
@@ -31,14 +31,16 @@ TICKS = os.sysconf("SC_CLK_TCK")
 URL = "http://127.0.0.1:{port}/api/webeventspub"
 GUNICORN = ["gunicorn", "--worker-class", "gthread", "--threads", "64", "--keep-alive", "75", "--log-level", "error",
             "--chdir", str(HERE), "--bind", "127.0.0.1:{port}", "flask_app:app"]  # fmt: skip
+OURS = ["python", "-m", "collector", "--kafka-servers", "{kafka}", "--topic", "{topic}", "--port", "{port}",
+        "--sites", "*", "--rate", "1000000", "--spool", "{folder}"]  # fmt: skip
+STARLETTE = ["uvicorn", "--app-dir", str(HERE), "--log-level", "error", "--no-access-log", "--loop", "uvloop", "--http",
+             "httptools", "--port", "{port}", "starlette_app:app"]  # fmt: skip
 SYSTEMS: Mapping[str, tuple[Sequence[str], Mapping[str, str]]] = {
-    "ours": (["python", "-m", "collector", "--kafka-servers", "{kafka}", "--topic", "{topic}", "--port", "{port}", "--sites",
-              "*", "--rate", "1000000", "--spool", "{folder}"], {}),
+    "ours": (OURS, {}),
     "Flask-RESTful + kafka-python, waiting": (GUNICORN, {"WAIT": "1"}),
     "Flask-RESTful + kafka-python, as published": (GUNICORN, {}),
-    "uvicorn + Starlette + aiokafka": (["uvicorn", "--app-dir", str(HERE), "--log-level", "error", "--no-access-log", "--loop",
-                                        "uvloop", "--http", "httptools", "--port", "{port}", "starlette_app:app"], {}),
-}  # fmt: skip
+    "uvicorn + Starlette + aiokafka": (STARLETTE, {}),
+}
 
 
 def main() -> None:
@@ -88,8 +90,9 @@ def measure(name: str, servers: str, folder: Path, seconds: int, number: int) ->
 
 def load(port: int, seconds: int) -> tuple[int, float]:
     """Accepted requests, and how many a second, from wrk's closed loop."""
+    seed = str(time.time_ns() % 10**9)
     said = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", HERE / "post.lua", URL.format(port=port), "--", str(time.time_ns() % 10**9)],
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", HERE / "post.lua", URL.format(port=port), "--", seed],
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     count = int(re.search(r"(\d+) requests in", said)[1])  # type: ignore[index]
@@ -127,13 +130,17 @@ def cpu_s(leader: int) -> float:
 
 
 def report(results: Mapping[str, Mapping[str, list[float]]]) -> None:
-    medians = {name: {key: statistics.median(values) for key, values in found.items()} for name, found in results.items()}
+    medians = {
+        name: {key: statistics.median(values) for key, values in found.items()} for name, found in results.items()
+    }
     ours = medians["ours"]
-    print("\n| system | events/s | ours is | CPU-s per 100,000 | ours needs | p50 ms | p99 ms | errors |\n|---|---|---|---|---|---|---|---|")
+    titles = ["system", "events/s", "ours is", "CPU-s per 100,000", "ours needs", "p50 ms", "p99 ms", "errors"]
+    print(f"\n| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
     for name, found in medians.items():
         low, high = min(results[name]["events_s"]), max(results[name]["events_s"])
+        rate, faster = f"{found['events_s']:,.0f} ({low:,.0f}-{high:,.0f})", ours["events_s"] / found["events_s"]
         print(
-            f"| {name} | {found['events_s']:,.0f} ({low:,.0f}-{high:,.0f}) | {ours['events_s'] / found['events_s']:.1f}x "
+            f"| {name} | {rate} | {faster:.1f}x "
             f"| {found['cpu_s_per_100k']:.1f} | {ours['cpu_s_per_100k'] / found['cpu_s_per_100k']:.2f} "
             f"| {found['p50_ms']:.1f} | {found['p99_ms']:.1f} | {found['errors']:.0f} |"
         )
