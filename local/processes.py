@@ -143,7 +143,7 @@ def group_members(group: int) -> list[int]:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """/proc/<pid>/stat after the command's name: state, parent, group, ...; the 18th is the threads, the 20th the start."""
+    """/proc/<pid>/stat after the command's name: state, parent, group, ...; 18th: threads, 20th: start."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
