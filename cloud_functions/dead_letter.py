@@ -1,10 +1,9 @@
 """Records of loads that cannot succeed: what it takes to see why, and to load the object by hand."""
 
 import json
-from contextlib import suppress
 from typing import Any
 
-from google.api_core.exceptions import PreconditionFailed
+from google.api_core.exceptions import Forbidden, PreconditionFailed
 from google.cloud.storage import Client as StorageClient
 
 from cloud_functions.event import FinalizedBatch
@@ -36,6 +35,10 @@ class DeadLetters:
         }
         blob = self.client.bucket(self.bucket or found.bucket).blob(dead_letter_name(load))
         text = json.dumps(record, indent=1, ensure_ascii=False, default=str)
-        with suppress(PreconditionFailed):
+        try:
             blob.upload_from_string(text, content_type="application/json", if_generation_match=0, timeout=CALL_S)
+        except (PreconditionFailed, Forbidden):
+            # The function's account may create and not replace: either can be the answer for a record that is there.
+            if not blob.exists(timeout=CALL_S):
+                raise
         return f"gs://{blob.bucket.name}/{blob.name}"

@@ -38,7 +38,7 @@ def to_value(pageview: Mapping[str, object]) -> bytes:
 
 
 def to_key(uiud: str) -> bytes:
-    """The message's key: all events of a visitor lie in one partition, in order."""
+    """The message's key: the visitor. Live senders leave the partition to it; an import chooses partitions in turn."""
     return uiud.encode("utf-8", "replace")
 
 

@@ -67,8 +67,9 @@ class Run:
 
     def submit(self, trigger: str, *flags: str) -> Job:
         """Start the Spark job on the run's topic."""
+        environ = {**os.environ, **self.cloud.environment()}
         self.job = submit(
-            self.cloud.state.folder, {**os.environ, **self.cloud.environment()}, servers=self.cloud.kafka_servers, bucket=self.cloud.bucket,
+            self.cloud.state.folder, environ, servers=self.cloud.kafka_servers, bucket=self.cloud.bucket,
             topic=self.topic, trigger=trigger, flags=flags,
         )  # fmt: skip
         return self.job

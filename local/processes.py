@@ -125,7 +125,7 @@ def birth_of(pid: int) -> str | None:
     _reap(pid)
     if Path("/proc/self/stat").exists():
         fields = _stat(pid)
-        return None if fields is None or fields[0] in "ZX" else fields[19]
+        return fields[19] if fields is not None and _runs(fields) else None
     listed = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     state, _, began = listed.stdout.strip().partition(" ")
     return None if not state or state.startswith("Z") else began.strip()
@@ -139,15 +139,20 @@ def group_members(group: int) -> list[int]:
         return [int(pid) for pid, pgid, state in rows if int(pgid) == group and not state.startswith("Z")]
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     stats = {pid: _stat(pid) for pid in pids}
-    return [pid for pid, fields in stats.items() if fields and int(fields[2]) == group and fields[0] not in "ZX"]
+    return [pid for pid, fields in stats.items() if fields and int(fields[2]) == group and _runs(fields)]
 
 
 def _stat(pid: int) -> list[str] | None:
-    """/proc/<pid>/stat after the command's name: state, parent, group, ..., start time as the twentieth."""
+    """/proc/<pid>/stat after the command's name: state, parent, group, ...; 18th: threads, 20th: start."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
+
+
+def _runs(fields: list[str]) -> bool:
+    """False for the remains of a process. While any of its threads has not ended, its ports are still taken."""
+    return fields[0] not in "ZX" or int(fields[17]) > 1
 
 
 def _reap(pid: int) -> None:

@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pyspark
@@ -16,7 +17,7 @@ from contract.names import Kind
 from contract.settings import read_flags
 from streaming import preflight
 from streaming.checkpoint import Checkpoint
-from streaming.lifecycle import stop_on_sigterm, watch
+from streaming.lifecycle import Started, stop_on_sigterm, watch
 from streaming.progress import ProgressLog
 from streaming.publish import Publisher
 from streaming.schema import SESSION_FIELDS
@@ -73,17 +74,15 @@ def run(spark: SparkSession, settings: Settings, environ: Mapping[str, str]) -> 
     progress = ProgressLog(gate)
     spark.streams.addListener(progress)
     messages = read_topic(spark, settings, client)
-    queries = [start_sessions(messages, settings, store, checkpoints["sessions"], gate)]
-    if settings.archive:
-        queries.append(start_archive(messages, settings, store, checkpoints["archive"], gate))
-    for query in queries:
+    starters = {"sessions": start_sessions, "archive": start_archive}
+    started = [
+        Started(partial(start, messages, settings, store, checkpoints[name], gate), checkpoints[name])
+        for name, start in starters.items()
+        if settings.archive or name != "archive"
+    ]
+    for query in (each.query for each in started):
         log.info("query started", extra={"query": query.name, "queryId": query.id, "topic": settings.topic})
-    try:
-        return watch(queries, gate, drains=settings.trigger == AVAILABLE_NOW)
-    finally:
-        # Lines of the last batches are on their way; Python must be there to take them.
-        progress.wait(LAST_LINES_S)
-        spark.streams.removeListener(progress)
+    return watch(started, gate, drains=settings.trigger == AVAILABLE_NOW)
 
 
 def start_sessions(

@@ -3,7 +3,8 @@
 import logging
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyspark.java_gateway import ensure_callback_server_started
@@ -11,6 +12,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from contract.failures import WebeventsError
+from streaming.checkpoint import Checkpoint
 from streaming.sinks import Gate
 
 log = logging.getLogger(__name__)
@@ -45,23 +47,55 @@ def stop_on_sigterm(spark: SparkSession, gate: Gate) -> None:
     jvm.sun.misc.Signal.handle(jvm.sun.misc.Signal("TERM"), TermHandler(gate))
 
 
-def watch(queries: Sequence[StreamingQuery], gate: Gate, *, drains: bool) -> bool:
+@dataclass
+class Started:
+    """A query that runs, and how to start it again on its checkpoint."""
+
+    start: Callable[[], StreamingQuery]
+    checkpoint: Checkpoint
+    query: StreamingQuery = field(init=False)
+    again: bool = False
+
+    def __post_init__(self) -> None:
+        self.query = self.start()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the query has ended by an exception."""
+        return not self.query.isActive and self.query.exception() is not None
+
+    def start_again(self, gate: Gate) -> bool:
+        """Start the query once more where it failed with all its batches committed; False where that is no cure.
+
+        Spark 4.1 ends a query after the batch that it replays first: the batch is committed, then the report of the
+        Kafka source's lag fails (SPARK-55271). Nothing is lost or done twice, and the next start goes on.
+        """
+        committed = self.checkpoint.batches("offsets")[-1:] == self.checkpoint.batches("commits")[-1:]
+        if self.again or gate.failure is not None or not committed:
+            return False
+        self.again = True
+        log.warning("query started again", extra={"query": self.query.name, "reason": reason_of(self.query)})
+        self.query = self.start()
+        return True
+
+
+def watch(started: Sequence[Started], gate: Gate, *, drains: bool) -> bool:
     """Wait for the end of the queries; True where it was asked for.
 
     `drains`: the queries end by themselves once they have read what there was.
     """
     while not gate.stop_asked.wait(POLL_S):
-        ended = [query for query in queries if not query.isActive]
-        failed = [query for query in ended if query.exception() is not None]
-        if failed or (ended and not drains) or len(ended) == len(queries):
+        failed = [each for each in started if each.failed and not each.start_again(gate)]
+        ended = [each for each in started if not each.query.isActive]
+        if failed or (ended and not drains) or len(ended) == len(started):
             break
     else:
-        _finish(queries)
-        return all(query.exception() is None or gate.refused for query in queries)
+        _finish([each.query for each in started])
+        return all(each.query.exception() is None or gate.refused for each in started)
     asked = drains and not failed
     if not asked:
-        _report(ended, gate)
-        _finish([query for query in queries if query.isActive])
+        _report([each.query for each in ended], gate)
+        _finish([each.query for each in started if each.query.isActive])
     return asked
 
 
@@ -75,7 +109,10 @@ def _finish(queries: Sequence[StreamingQuery]) -> None:
 
 def _report(ended: Sequence[StreamingQuery], gate: Gate) -> None:
     for query in ended:
-        # What Spark says of the end holds a stack trace from its second line on; Spark has logged that itself.
-        reason = str(query.exception() or "it ended without an exception").splitlines()[0]
-        named = gate.failure if isinstance(gate.failure, WebeventsError) else reason
+        named = gate.failure if isinstance(gate.failure, WebeventsError) else reason_of(query)
         log.error("query ended unasked", extra={"query": query.name, "reason": str(named)})
+
+
+def reason_of(query: StreamingQuery) -> str:
+    """Why the query ended, in one line: from the second on Spark's text is a stack trace, which it has logged."""
+    return str(query.exception() or "it ended without an exception").splitlines()[0]

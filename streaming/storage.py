@@ -139,14 +139,14 @@ class BucketStore:
         blob = self.bucket.blob(name)
         with _translated(self.uri(name)):
             if urlparse(staged).scheme == "gs":
-                return self._created(_rewrite, blob, self._staged(staged))
+                return self._created(blob, _rewrite, blob, self._staged(staged))
             path = str(to_path(staged))
-            return self._created(blob.upload_from_filename, path, content_type=AVRO, if_generation_match=0)
+            return self._created(blob, blob.upload_from_filename, path, content_type=AVRO)
 
     def create(self, name: str, content: bytes) -> bool:
         blob = self.bucket.blob(name)
         with _translated(self.uri(name)):
-            return self._created(blob.upload_from_string, content, content_type=JSON, if_generation_match=0)
+            return self._created(blob, blob.upload_from_string, content, content_type=JSON)
 
     def read(self, name: str) -> bytes:
         with _translated(self.uri(name)):
@@ -180,22 +180,26 @@ class BucketStore:
         except (GoogleAPICallError, ValueError):
             return "create it, or correct --target"
 
-    @staticmethod
-    def _created(call: Any, *args: Any, **options: Any) -> bool:
-        from google.api_core.exceptions import PreconditionFailed
+    def _created(self, blob: Any, call: Any, *args: Any, **options: Any) -> bool:
+        from google.api_core.exceptions import Forbidden, PreconditionFailed
 
         try:
-            call(*args, **options)
+            call(*args, **options, if_generation_match=0)
         except PreconditionFailed:
+            return False
+        except Forbidden:
+            # The job's account may create and not replace: for an object that is there, that can be the answer.
+            if not blob.exists():
+                raise
             return False
         return True
 
 
-def _rewrite(blob: Any, source: Any) -> None:
+def _rewrite(blob: Any, source: Any, **options: Any) -> None:
     """Copy on the server; large objects take several calls."""
-    token, _, _ = blob.rewrite(source, if_generation_match=0)
+    token, _, _ = blob.rewrite(source, **options)
     while token is not None:
-        token, _, _ = blob.rewrite(source, token=token, if_generation_match=0)
+        token, _, _ = blob.rewrite(source, token=token, **options)
 
 
 def _client_library() -> Any:

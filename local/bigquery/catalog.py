@@ -1,6 +1,7 @@
 """Datasets, tables and jobs on disk: resources as JSON beside the rows, in one DuckDB file and one transaction."""
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +36,10 @@ class Store:
         self.results_file = folder / "results.duckdb"
         for leftover in (self.results_file, folder / "results.duckdb.wal"):
             leftover.unlink(missing_ok=True)
-        self.folder = folder
+        # What a killed load left behind.
+        self.scratch = folder / "scratch"
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir()
         self.lock = threading.RLock()
         self.root = duckdb.connect(config={"memory_limit": memory, "threads": 2})
         self.root.execute(f"ATTACH '{folder / 'tables.duckdb'}' AS \"bigquery:tables\"")

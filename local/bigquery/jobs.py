@@ -165,7 +165,7 @@ class Jobs:
         if "load" in config:
             with self.store.write() as catalog:
                 job.cursor = catalog.cursor
-                statistics = {"load": loads.run(catalog, self.objects, config["load"], self.store.folder)}
+                statistics = {"load": loads.run(catalog, self.objects, config["load"], self.store.scratch)}
                 catalog.put("job", key, ended(job.body, statistics, None))
             return
         queries.run(self.store, self.results, key, job, lambda statistics: ended(job.body, statistics, None))

@@ -162,11 +162,6 @@ def _change_rows(catalog: Catalog, translator: Translator, tree: Node) -> Resour
         raise invalid_query(f"Required field cannot be null: {error}") from error
     if not isinstance(tree, exp.Delete):
         _mend_arrays(catalog, table)
-    counts: dict[type[Node], str] = {
-        exp.Insert: "insertedRowCount",
-        exp.Update: "updatedRowCount",
-        exp.Delete: "deletedRowCount",
-    }
     affected = str(rows[0][0])
     statistics: Resource = {"numDmlAffectedRows": affected}
     if type(tree) in COUNTS:

@@ -131,14 +131,15 @@ def test_types_are_checked(warehouse: Warehouse, column: str, kind: Any, value: 
     assert warehouse.rows("SELECT v FROM {d}.t") == ([(expected,)] if fits else [])
 
 
+MAYBE = ["null", "string"]
 NULLS = [
-    pytest.param("v STRING NOT NULL", {"v": ["null", "string"]}, {"v": None}, id="null in a REQUIRED column"),
-    pytest.param("v STRING NOT NULL", {"v": ["null", "string"]}, {"v": "a"}, id="a REQUIRED column from a nullable field"),
+    pytest.param("v STRING NOT NULL", {"v": MAYBE}, {"v": None}, id="null in a REQUIRED column"),
+    pytest.param("v STRING NOT NULL", {"v": MAYBE}, {"v": "a"}, id="a REQUIRED column from a nullable field"),
     pytest.param("v STRING NOT NULL, w STRING", {"w": "string"}, {"w": "a"}, id="a REQUIRED column that is missing"),
     pytest.param(
-        "v ARRAY<STRING>", {"v": {"type": "array", "items": ["null", "string"]}}, {"v": ["a", None]}, id="null in an array"
+        "v ARRAY<STRING>", {"v": {"type": "array", "items": MAYBE}}, {"v": ["a", None]}, id="null in an array"
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("columns", "fields", "row"), NULLS)
@@ -167,11 +168,10 @@ def test_nested_records_and_their_arrays_load(warehouse: Warehouse) -> None:
             {"name": "tags", "type": {"type": "array", "items": "string"}},
         ],
     }
-    table = warehouse.table(
-        "hit STRUCT<at TIMESTAMP, raw BYTES, tags ARRAY<STRING>>, hits ARRAY<STRUCT<at TIMESTAMP, raw BYTES, tags ARRAY<STRING>>>"
-    )
-    hit = {"at": AT, "raw": b"\x01", "tags": ["x", "y"]}
-    rows = [{"hit": hit, "hits": [hit, {**hit, "raw": None, "tags": []}]}, {"hit": None, "hits": []}]
+    hit = "STRUCT<at TIMESTAMP, raw BYTES, tags ARRAY<STRING>>"
+    table = warehouse.table(f"hit {hit}, hits ARRAY<{hit}>")
+    one = {"at": AT, "raw": b"\x01", "tags": ["x", "y"]}
+    rows = [{"hit": one, "hits": [one, {**one, "raw": None, "tags": []}]}, {"hit": None, "hits": []}]
     warehouse.load(
         warehouse.put(avro({"hit": ["null", inner], "hits": {"type": "array", "items": "Hit"}}, rows)), table
     )

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PORT = 9092
 FOLDER = Path("/tmp/webevents")
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_the_spark_submit_command_of_the_readme(kafka):
     sender.finish()
     environ = {**os.environ, "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
-        ["bash", "-euc", command()], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=240, check=False
+        ["bash", "-euc", command()], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=500, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     (published,) = (FOLDER / "published" / "sessions").rglob("batch=*.avro")

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from contract.names import BACKFILL_TOPIC, TOPIC
 from local import stack, visitors
-from local.demo import Run, backfill, live, open_warehouse
+from local.demo import STEP_S, Run, backfill, live, open_warehouse
 from local.plan import Fate, expect
 from tests.oracle import digest, dump, judge, read_topic
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 LOG = ROOT.parent / "shared" / "data" / "access_log_2015-05-17_18.log"
 DELIVERIES = 3
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def rows_of(run, topic):
 def test_sessions_of_the_access_log_are_the_oracles(cloud, backfilled):
     wanted = judge(read_topic(cloud.kafka_servers, BACKFILL_TOPIC)).sessions
     rows = rows_of(backfilled, BACKFILL_TOPIC)
-    assert len(rows) == len(wanted) > 1_000
+    assert len(rows) == len(wanted) > 500
     assert dump(rows) == dump(wanted)
     assert digest(rows) == digest(wanted)
 
@@ -89,7 +89,7 @@ def test_every_event_came_three_times_and_was_loaded_once(cloud, backfilled):
     loads = [job for job in backfilled.warehouse.client.list_jobs(all_users=True) if job.job_type == "load"]
     assert len(loads) == len(published) > 0
     said = (cloud.state.folder / "logs" / "function.log").read_text()
-    heard = Counter(name for name in published for _ in range(said.count(f'"{name}"')))
+    heard = Counter(name for name in published for _ in range(said.count(f'/{name}"')))
     assert all(heard[name] >= DELIVERIES for name in published)
 
 
@@ -101,7 +101,7 @@ def test_a_batch_that_is_replayed_changes_nothing(cloud, backfilled):
     assert any(name.endswith(f"batch={int(last.name):012d}.avro") for name in objects)
     for path in (last, commits / f".{last.name}.crc"):
         path.unlink()
-    backfilled.submit("available-now").wait(120)
+    backfilled.submit("available-now").wait(STEP_S)
     assert last.exists()
     backfilled.until(lambda: not cloud.undelivered(), "every event is answered")
     assert sorted(batch.name for batch in backfilled.warehouse.published()) == objects

@@ -150,10 +150,11 @@ def test_an_event_is_posted_until_it_is_acknowledged_and_does_not_hold_up_others
 def test_an_event_that_is_never_acknowledged_is_given_up_and_written_down(room: Room) -> None:
     room.function.answer = lambda name, tries: 503
     room.put("bad")
-    room.start("--give-up-s", "1")
+    room.start("--give-up-s", "2")
     wait_for(lambda: room.outcomes()[GIVEN_UP] == 1)
     (delivery,) = read_journal(room.journal).values()
-    assert (delivery.name, delivery.tries, delivery.answer) == ("bad", 2, "503")
+    assert (delivery.name, delivery.answer) == ("bad", "503")
+    assert 1 <= delivery.tries == len(room.function.names) <= 3
     assert undelivered(room.storage, room.bucket, room.journal) == ["bad"]
 
 
@@ -190,7 +191,9 @@ def test_every_event_comes_three_times_and_shuffled_on_demand(room: Room) -> Non
     room.start("--deliveries", "3", "--shuffle-seed", "7")
     wait_for(lambda: room.outcomes()[DELIVERED] == 6)
     assert Counter(room.function.names) == dict.fromkeys(names, 3)
-    assert room.function.names != sorted(room.function.names)
+    places = {name: [place for place, each in enumerate(room.function.names) if each == name] for name in names}
+    # In order, the four workers would keep the three deliveries of an object within seven places.
+    assert any(max(place) - min(place) > 8 for place in places.values())
 
 
 def test_a_misspelt_flag_is_told() -> None:

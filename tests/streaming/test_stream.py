@@ -128,19 +128,22 @@ def test_a_refused_message_moves_no_watermark_and_stops_nothing(run: Run) -> Non
     assert [row["payload"] for row in run.rows("bad")][2:] == [b"junk", b""]
 
 
-def test_a_replayed_batch_publishes_nothing_again_and_keeps_the_state(run: Run) -> None:
-    run.send(pageview(at("10:00"), eventId="closed"), pageview(at("10:20"), eventId="closed too"))
-    run.send(pageview(at("11:00"), eventId="open"))
-    run.send(pageview(at("11:01"), eventId="open too"))
+def test_a_replayed_batch_publishes_nothing_again_and_writes_its_state(run: Run) -> None:
+    run.send(pageview(at("10:00"), eventId="closed"), pageview(at("11:00"), eventId="open"))
+    run.send(pageview(at("10:59"), eventId="open too"))
     run.drain_sessions()
     before = {name: (run.root / "bucket" / name).stat().st_mtime_ns for name in run.objects()}
-    last = len(run.records()) - 1
-    run.forget_commit("sessions", last)
+    last = run.records()[-1]
+    assert last["object"] in before
+    run.forget_commit("sessions", last["batchId"])
+    # The state that the batch wrote is gone as well: only a replay that runs the whole plan brings it back.
+    for version in (run.root / "checkpoint/sessions/state/0").glob(f"*/*{last['batchId'] + 1}.changelog*"):
+        version.unlink()
     run.send(pageview(at("11:02"), eventId="after"), CLOSE_ALL)
     run.drain_sessions()
     after = {name: (run.root / "bucket" / name).stat().st_mtime_ns for name in run.objects()}
     assert before.items() <= after.items(), "an object that is there is not touched"
-    assert event_ids(run.rows()) == ["after", "closed", "closed too", "open", "open too"]
+    assert event_ids(run.rows()) == ["after", "closed", "open", "open too"]
 
 
 def test_a_crash_between_object_and_record_is_made_good_by_the_replay(run: Run) -> None:
