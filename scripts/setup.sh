@@ -7,7 +7,7 @@
 #: by a sudo that asks nothing; without either it says which command to run and ends with exit code 78.
 #: Run it again at any time: what is there already is left alone, in about a second and without network.
 #:
-#:   --dev       also the tools of scripts/test.sh: pytest, ruff, mypy, import-linter, shellcheck
+#:   --dev       also the tools of scripts/test.sh: pytest, ruff, mypy, import-linter, shellcheck, Chromium
 #:   --spark35   also the second Spark lane, PySpark 3.5, in .venv-spark35
 #:   -h, --help  this text
 #:
@@ -39,6 +39,7 @@ main() {
   install_system_parts
   check_python "$dev"
   use_java
+  if [[ -n $dev ]]; then install_browser; fi
   if [[ -n $dev ]]; then install_packages .venv 'all,dev'; else install_packages .venv all; fi
   if [[ -n $spark35 ]]; then install_packages .venv-spark35 "$(lane_extras)" "pyspark==$SPARK35"; fi
   fetch_jars spark-4.1 kafka-4.1 ${spark35:+spark-3.5}
@@ -67,6 +68,11 @@ install_system_parts() {
   ((${#packages[@]})) || return 0
   if [[ ! -s /etc/ssl/certs/ca-certificates.crt ]]; then packages+=(ca-certificates); fi
   install_with_apt "${packages[@]}"
+}
+
+# The tag is tested in Chromium. Where no package brings it (Ubuntu has it as a snap only), those tests are skipped.
+install_browser() {
+  if ! command -v chromium >/dev/null && apt_has chromium; then install_with_apt chromium; fi
 }
 
 # Java 17 runs both Spark lanes; releases that have dropped it have a newer one that fits.
