@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.collector.parts import CollectorProcess, new_topic
+from tests.collector.parts import STARTED, CollectorProcess, new_topic
 
 
 @pytest.fixture(scope="module")
@@ -15,3 +15,14 @@ def collector(kafka_servers: str, tmp_path_factory: pytest.TempPathFactory) -> I
     )
     yield process
     assert process.stop() == 0
+
+
+@pytest.fixture(autouse=True)
+def leave_no_process() -> Iterator[None]:
+    """A test that fails half-way leaves no collector behind; those of a wider scope stay."""
+    before = len(STARTED)
+    yield
+    for process in STARTED[before:]:
+        if process.poll() is None:
+            process.kill()
+            process.wait()

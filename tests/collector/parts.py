@@ -68,6 +68,10 @@ def read_topic(servers: str, topic: str) -> list[dict[str, Any]]:
     return events
 
 
+STARTED: "list[subprocess.Popen[bytes]]" = []
+"""Collectors that were started; a test that fails leaves its own running."""
+
+
 class CollectorProcess:
     """`webevents collect` in a process of its own, which can be killed and started again on the same spool."""
 
@@ -87,6 +91,7 @@ class CollectorProcess:
         with self.log.open("ab") as log:
             process = subprocess.Popen(self._command, stderr=log, stdout=log, cwd=Path(__file__).parents[2])
         wait_for(lambda: process.poll() is not None or self.answers(), f"the collector answers; {self.log}")
+        STARTED.append(process)
         assert process.poll() is None, self.log.read_text()
         return process
 
