@@ -11,12 +11,13 @@ from contract import __version__
 from contract.message import DERIVED_FROM
 from contract.names import HEARTBEAT, PAGEVIEW
 from contract.reasons import Reason
-from streaming.schema import CORRUPT, MESSAGE_FIELDS, message_type
+from streaming.schema import CORRUPT, MESSAGE_FIELDS, SESSION_FIELDS, message_type
 
 FUTURE_TOLERANCE = "INTERVAL 60 SECONDS"
 DATE_TIME = r"\A\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d{3})?\z"
 EPOCH_MS = r"\A-?\d{1,15}\z"
 SEPARATOR = "\x1f"
+REPLACEMENT = "\ufffd"
 KAFKA = ("kafkaTopic", "kafkaPartition", "kafkaOffset", "kafkaTimestamp")
 
 
@@ -37,10 +38,8 @@ def decode(messages: DataFrame, *, fields: tuple[str, ...] = MESSAGE_FIELDS) -> 
         F.col("offset").alias("kafkaOffset"),
         F.col("timestamp").alias("kafkaTimestamp"),
         F.from_json(text, message_type(fields), options).alias("message"),
-        # A round trip through text replaces what is not UTF-8, so only then do the bytes differ.
-        (F.encode(text, "UTF-8") == F.col("value")).alias("isUtf8"),
     )
-    undecodable = F.col("message").isNull() | F.col(f"message.{CORRUPT}").isNotNull() | ~F.col("isUtf8")
+    undecodable = F.col("message").isNull() | F.col(f"message.{CORRUPT}").isNotNull() | _is_not_utf8(text)
     return parsed.select(
         "value",
         *KAFKA,
@@ -177,6 +176,16 @@ def _distinct(sessions: DataFrame) -> DataFrame:
         .withColumn("hits", F.expr(f"CASE WHEN byId IS NULL THEN hits ELSE {firsts}.hit END"))
         .drop("byId")
     )
+
+
+def _is_not_utf8(text: Column) -> Column:
+    """Whether a field that sessions are made of has bytes that are no UTF-8: both queries then refuse the message.
+
+    The parser puts U+FFFD in place of such bytes. Where there is one, a round trip through text tells whether the
+    sender sent it so; for every message that trip would be a third of the cost of parsing.
+    """
+    read = F.concat_ws("", *[f"message.{name}" for name in SESSION_FIELDS])
+    return read.contains(REPLACEMENT) & (F.encode(text, "UTF-8") != F.col("value"))
 
 
 def _event_time() -> Column:

@@ -227,6 +227,12 @@ def test_large_batches_become_one_manifest_over_all_their_files(run: Run) -> Non
     assert told["rows"] == 20
     assert told["schema"] == fingerprint(Kind.SESSIONS)
     assert event_ids([row for part in parts for row in run.read(part)]) == sorted(f"e{i}" for i in range(20))
+    (run.root / "bucket" / name).unlink()
+    run.forget_commit("sessions", int(name.split("batch=")[1][:12]))
+    run.drain_sessions()
+    assert run.objects("sessions/") == [name]
+    assert len(run.objects("parts/")) == len(parts), "the parts of the attempt that never got its manifest are gone"
+    assert not set(run.objects("parts/")) & set(parts)
 
 
 def test_no_attempt_is_left_behind(run: Run) -> None:

@@ -89,6 +89,8 @@ ACCEPTED_ODDITIES = {
     "a lone surrogate": pageview(at("10:00"), pageTitle="\ud800"),
     "a NUL": pageview(at("10:00"), pageTitle="a\x00b"),
     "no eventType": pageview(at("10:00"), eventType=...),
+    "a replacement character that was sent as such": pageview(at("10:00"), pageTitle="a\ufffdb"),
+    "the same, unescaped": pageview(at("10:00"), pageTitle="ZZ").replace(b"ZZ", "\ufffd".encode()),
     "line ends around it": b"\n" + pageview(at("10:00")) + b"\r\n",
     "sentAt that is no number": pageview(at("10:00"), sentAt="x", seq=1.5, robot="maybe", clockSkewed=3),
 }
@@ -313,4 +315,4 @@ def test_any_bytes_are_judged(spark: SparkSession) -> None:
     assert all((row.reason is None) == (row.eventAt is not None) for row in rows if row.eventType != "Heartbeat")
     for row in rows:
         if row.reason is None and row.eventType != "Heartbeat":
-            assert isinstance(json.loads(bytes(row.value).decode()), dict)
+            assert isinstance(json.loads(bytes(row.value).decode(errors="replace")), dict)
