@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SUFFIXES = (".py", ".avsc", ".sql")
+SUFFIXES = (".py", ".avsc", ".sql", ".js")
 JOB = ("contract", "streaming")
 FUNCTION = ("cloud_functions", "contract")
-WHEEL = ("cloud_functions", "contract", "feeds", "local", "streaming", "warehouse")
+WHEEL = ("cloud_functions", "collector", "contract", "feeds", "local", "streaming", "warehouse")
 
 
 def package_files(packages: Sequence[str]) -> Iterator[Path]:
