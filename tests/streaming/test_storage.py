@@ -51,9 +51,13 @@ class Bucket(http.server.BaseHTTPRequestHandler):
     """As much of Cloud Storage as answers with `status`."""
 
     status = 404
+    status_of_object: int | None = None
 
     def do_GET(self) -> None:
-        self._answer(200 if self.path.startswith("/storage/v1/b?") else self.status)
+        if "/o/" in self.path and self.status_of_object:
+            self._answer(self.status_of_object)
+        else:
+            self._answer(200 if self.path.startswith("/storage/v1/b?") else self.status)
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -96,6 +100,23 @@ def test_a_bucket_without_rights_is_the_operators_to_mend(server: type[Bucket]) 
 def test_an_object_that_is_there_is_no_failure(server: type[Bucket]) -> None:
     server.status = 412
     assert BucketStore("b").create("x", b"{}") is False
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        pytest.param(True, None, id="an account that may only create hears 403 of an object that is there"),
+        pytest.param(False, "no access to gs://b/x", id="403 of an object that is not there is a missing right"),
+    ],
+)
+def test_a_refusal_to_create(server: type[Bucket], there: bool, told: str | None) -> None:
+    server.status = 403
+    server.status_of_object = 200 if there else 404
+    if told is None:
+        assert BucketStore("b").create("x", b"{}") is False
+        return
+    with pytest.raises(ConfigError, match=told):
+        BucketStore("b").create("x", b"{}")
 
 
 def test_a_storage_that_does_not_answer_is_a_matter_of_time(
