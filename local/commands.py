@@ -20,10 +20,10 @@ from local import stack
 from local.deliveries import GIVEN_UP, count_outcomes, read_journal
 from local.processes import on_term
 from local.stack import FOLDER, JOURNAL, StackSettings
-from local.state import FILE, State, read_state
+from local.state import FILE, LOCK, State, read_state
 
 WIDTH = 12
-DATA = ("kafka", "storage", "bigquery", "function", "bridge", "logs", FILE, "lock")
+DATA = ("kafka", "storage", "bigquery", "function", "bridge", "logs", FILE, LOCK)
 """What a state folder holds; --wipe removes these and nothing else."""
 
 

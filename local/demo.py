@@ -18,9 +18,10 @@ from contract.names import BACKFILL_TOPIC, TOPIC
 from contract.settings import number, read_flags, setting, switch, text
 from feeds import access_log
 from local import commands, stack, visitors
-from local.job import Job, submit, wait_until
+from local.job import CHECKPOINT, Job, submit, wait_until
 from local.outcome import Warehouse, print_outcome, to_json
 from local.plan import Planned, send
+from local.state import LOCK
 from warehouse.accounts import Accounts
 from warehouse.clients import bigquery_client, storage_client
 from warehouse.reconcile import compare_topics, reconcile
@@ -51,7 +52,9 @@ class DemoSettings:
     pageviews: int = setting(number, default=20_000, help="pageviews that the simulated visitors send")
     seed: int = setting(number, default=7, help="seed of the simulated visitors")
     json: str | None = setting(text, default=None, help="write the outcome to this file as JSON")
-    state: str = setting(text, default=".webevents/demo", help="folder of the run; emptied at its start")
+    state: str = setting(
+        text, default=".webevents/demo", help="folder of the run; an earlier run's data there is removed"
+    )
     keep: bool = setting(switch, default=False, help="leave the local cloud running, to look around in it")
 
 
@@ -133,9 +136,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def start_cloud(state: Path, console: Console) -> stack.Stack:
-    """An empty local cloud in `state`. What an earlier run left there is stopped and removed."""
-    stack.stop(state)
-    shutil.rmtree(state, ignore_errors=True)
+    """An empty local cloud in `state`. What an earlier run left there is stopped and removed, and nothing else."""
+    if state.is_dir() and any(state.iterdir()):
+        if not (state / LOCK).exists():
+            raise ConfigError(f"--state: {state} holds other things than an earlier run; name a new folder")
+        stack.stop(state)
+        commands.wipe(state)
+    shutil.rmtree(state / CHECKPOINT, ignore_errors=True)
     return stack.start(stack.StackSettings(state=state), partial(commands.print_ready, console))
 
 

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LINES = {"3": "spark-3.5", "4": "spark-4.1"}
 MASTER = "local[2]"
 DRIVER_MEMORY = "2g"
+CHECKPOINT = "checkpoint"
 STOP_S = 90.0
 """How long a running batch may take to end after SIGTERM."""
 
@@ -71,7 +72,7 @@ def submit(
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [
         *spark_submit(environ), str(ROOT / "streaming" / "main.py"), "--kafka-servers", servers, "--topic", topic,
-        "--checkpoint", (state / "checkpoint" / topic).resolve().as_uri(), "--target", f"gs://{bucket}",
+        "--checkpoint", (state / CHECKPOINT / topic).resolve().as_uri(), "--target", f"gs://{bucket}",
         "--trigger", trigger, *flags,
     ]  # fmt: skip
     with log.open("ab") as output:

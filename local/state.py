@@ -12,6 +12,8 @@ from local.processes import Process
 
 FILE = "state.json"
 FORMAT = 1
+LOCK = "lock"
+"""There in every folder that a local cloud has used."""
 
 
 @dataclass
@@ -66,7 +68,7 @@ def read_state(folder: Path) -> State | None:
 def only_one(folder: Path) -> Iterator[None]:
     """Keep a second `up` or `down` of the same folder away. Raises ConfigError while another one works."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    with (folder / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

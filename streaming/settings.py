@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -98,6 +99,19 @@ def trigger(given: str) -> str:
     return given if given == AVAILABLE_NOW else str(count(given))
 
 
+def starting_offsets(given: str) -> str:
+    """earliest, latest, or a time with its zone: then ms since the epoch, as text."""
+    if given in ("earliest", "latest"):
+        return given
+    try:
+        at = datetime.fromisoformat(given.replace("Z", "+00:00"))
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise ValueError(f"want earliest, latest, or a time such as 2026-05-17T10:00:00Z, got {given!r}")
+    return str(int(at.timestamp() * 1000))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Settings of the streaming job. Times are whole seconds."""
@@ -124,7 +138,9 @@ class Settings:
         number, default=1_000_000, help="messages a batch at most, so that the first one after an outage fits in memory"
     )
     starting_offsets: str = setting(
-        one_of("earliest", "latest"), default="earliest", help="where a new checkpoint begins: earliest or latest"
+        starting_offsets,
+        default="earliest",
+        help="where a new checkpoint begins: earliest, latest, or a time of Kafka's clock such as 2026-05-17T10:00:00Z",
     )
     shuffle_partitions: int | None = setting(
         number,

@@ -20,7 +20,7 @@ def read_topic(spark: SparkSession, settings: Settings, client: Mapping[str, str
     """
     options = {
         "subscribe": settings.topic,
-        "startingOffsets": settings.starting_offsets,
+        **starting_options(settings.starting_offsets),
         "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
         "failOnDataLoss": "true",
         # Ten tries in ten seconds: a broker that restarts is no reason to fail a batch.
@@ -29,3 +29,10 @@ def read_topic(spark: SparkSession, settings: Settings, client: Mapping[str, str
         **{f"kafka.{key}": value for key, value in client.items()},
     }
     return spark.readStream.format("kafka").options(**options).load()
+
+
+def starting_options(offsets: str) -> dict[str, str]:
+    """Where a new checkpoint begins; a partition without a message since the given time begins at its end."""
+    if offsets.isdigit():
+        return {"startingTimestamp": offsets, "startingOffsetsByTimestampStrategy": "latest"}
+    return {"startingOffsets": offsets}

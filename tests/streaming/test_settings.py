@@ -7,6 +7,7 @@ import pytest
 from contract.failures import ConfigError
 from contract.settings import read_flags
 from streaming.settings import KafkaOption, Settings
+from streaming.source import starting_options
 
 BASE = ("--kafka-servers", "localhost:9092", "--checkpoint", "file:///c", "--target", "gs://b")
 
@@ -23,6 +24,20 @@ def test_the_defaults_are_the_published_ones() -> None:
     assert settings.stage_folder == "file:///c-stage"
 
 
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ("earliest", {"startingOffsets": "earliest"}),
+        (
+            "1970-01-01T01:00:01+01:00",
+            {"startingTimestamp": "1000", "startingOffsetsByTimestampStrategy": "latest"},
+        ),
+    ],
+)
+def test_where_a_new_checkpoint_begins(given: str, options: dict[str, str]) -> None:
+    assert starting_options(read("--starting-offsets", given).starting_offsets) == options
+
+
 REFUSED = {
     "a server without a port": (("--kafka-servers", "localhost"), "host:port"),
     "a bucket with a folder": (("--target", "gs://b/x"), "gs://bucket"),
@@ -31,6 +46,8 @@ REFUSED = {
     "a stage on another file system": (("--stage", "hdfs:///x"), "gs://bucket/folder"),
     "a trigger in words": (("--trigger", "often"), "whole number"),
     "a window of nothing": (("--window-seconds", "0"), "from 1"),
+    "a time without its zone": (("--starting-offsets", "2026-05-17T10:00:00"), "2026-05-17T10:00:00Z"),
+    "an unknown start": (("--starting-offsets", "erliest"), "earliest, latest, or a time"),
     "an unknown state store": (("--state-store", "rocks"), "did you mean rocksdb"),
     "an unknown flag": (("--watermark-second", "1"), "did you mean --watermark-seconds"),
     "a Kafka option without a value": (("--kafka-option", "security.protocol"), "key=value"),
