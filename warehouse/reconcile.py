@@ -119,7 +119,8 @@ def show(accounts: Accounts, console: Console) -> None:
     columns = ("accepted", "in_sessions", "rejected", "late", "open", "lost", "duplicates")
     table.add_column("day", no_wrap=True)
     for name in columns:
-        table.add_column(name.replace("_", " "), justify="right", min_width=min(len(name), 8))
+        head = "sent again" if name == "duplicates" else name.replace("_", " ")
+        table.add_column(head, justify="right", min_width=min(len(name), 8))
     for name, counts in [*sorted(accounts.days.items()), ("all", accounts.total)]:
         table.add_row(name, *(f"{getattr(counts, column):,}" for column in columns), end_section=name != "all")
     console.print(table)
