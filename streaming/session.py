@@ -20,6 +20,8 @@ COMMITTERS = "org.apache.hadoop.mapreduce.lib.output"
 
 SESSION_CONF = {
     "spark.sql.session.timeZone": "UTC",
+    # Inferring filters from what the columns are made of takes 11 s a plan, against 0.2 s without, and finds none.
+    "spark.sql.constraintPropagation.enabled": "false",
     "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
     # Counting the rows of the state doubles the cost of every write to it.
     "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows": "false",
