@@ -1,6 +1,6 @@
 """Keep a server running: `python -m local.supervise PORT COMMAND...` starts it again whenever it ends.
 
-A command that ends before it has once listened at PORT is at fault itself: its exit code is this process's.
+A command that ends by itself before it has once listened at PORT is at fault: its exit code is this process's.
 """
 
 import subprocess
@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
     delay_s = FIRST_DELAY_S
     child = subprocess.Popen(command)
     try:
-        if not _comes_up(child, port):
+        if not _comes_up(child, port) and child.returncode >= 0:
             return child.returncode or 1
         while True:
             began = time.monotonic()
