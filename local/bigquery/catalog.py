@@ -68,14 +68,8 @@ class Store:
     @contextmanager
     def write(self) -> Iterator["Catalog"]:
         """All or nothing: an exception inside undoes every change."""
-        with self.lock:
-            cursor = self.cursor()
-            try:
-                cursor.execute("BEGIN")
-                yield Catalog(cursor)
-                cursor.execute("COMMIT")
-            finally:
-                cursor.close()
+        with self.lock, self.read() as whole:
+            yield whole
 
     def close(self) -> None:
         """Write the log into the file and let it go."""
