@@ -9,13 +9,6 @@ PROVIDERS = {
 PROVIDER = "spark.sql.streaming.stateStore.providerClass"
 PARTITIONS = "spark.sql.shuffle.partitions"
 
-SUBMIT_CONF = {
-    # The driver's virtual machine is up before Python is: these belong on the command line of spark-submit.
-    # Throughput counts here and pauses do not: a sixth less CPU than with the default collector.
-    "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
-    "spark.executor.extraJavaOptions": "-XX:+UseParallelGC",
-}
-
 COMMITTERS = "org.apache.hadoop.mapreduce.lib.output"
 
 SESSION_CONF = {
