@@ -18,6 +18,7 @@ COMMANDS = {
     "import-log": ("feeds.access_log:main", "send a web server's access log to the backfill topic"),
     "warehouse": ("warehouse.apply:main", "create or update the dataset, its tables and views"),
     "reconcile": ("warehouse.reconcile:main", "account for every pageview, or exit 1 with the missing ones"),
+    "explain": ("warehouse.explain:main", "from a session back to its events, files, load jobs and offsets"),
 }
 
 

@@ -15,6 +15,9 @@ VISITS_VIEW = "visits"
 PAGEVIEW = "Pageview"
 HEARTBEAT = "Heartbeat"
 
+CORRECTIONS = "corrections"
+"""Stands for the query id in the names of corrections: sessions/v1/corrections/batch=<number>.avro."""
+
 
 class Kind(str, Enum):
     """What an object holds. The value is the first part of its name."""
@@ -36,6 +39,7 @@ class Kind(str, Enum):
 
 TABLES = tuple(kind.table for kind in Kind)
 
+BATCH_KEY = re.compile(r"(?P<query_id>[0-9A-Za-z-]+)/(?P<batch_id>[0-9]{12})")
 BATCH_NAME = r"(?P<query_id>[0-9A-Za-z-]+)/batch=(?P<batch_id>[0-9]{12})"
 OBJECT_NAME = re.compile(rf"(?P<kind>sessions|events|bad)/v1/{BATCH_NAME}\.(?P<suffix>avro|manifest\.json)")
 RECORD_NAME = re.compile(rf"batches/v1/{BATCH_NAME}\.json")
@@ -82,6 +86,12 @@ def parse_object_name(name: str) -> BatchObject | None:
 def batch_key(query_id: str, batch_id: int) -> str:
     """Lineage of a row: <query_id>/<batch_id as 12 digits>."""
     return f"{query_id}/{batch_id:012d}"
+
+
+def parse_batch_key(given: str) -> tuple[str, int] | None:
+    """The query id and the batch id in a row's batchKey; None for any other text."""
+    match = BATCH_KEY.fullmatch(given)
+    return (match["query_id"], int(match["batch_id"])) if match else None
 
 
 def record_name(query_id: str, batch_id: int) -> str:

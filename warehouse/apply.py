@@ -10,7 +10,7 @@ from rich.console import Console
 
 from contract.names import DATASET, VISITS_VIEW, Kind
 from contract.settings import one_of, read_flags, setting, text
-from warehouse.clients import bigquery_client
+from warehouse.clients import bigquery_client, dataset_name
 from warehouse.columns import missing_columns
 
 DESCRIPTION = "Create what is missing in BigQuery, add columns that a newer version brought, and renew the view."
@@ -22,7 +22,7 @@ class ApplySettings:
 
     action: tuple[str, ...] = setting(one_of("apply"), help="what to do: apply", positional=True)
     project: str | None = setting(text, default=None, help="Google Cloud project; the account's own if not given")
-    dataset: str = setting(text, default=DATASET, help="BigQuery dataset")
+    dataset: str = setting(dataset_name, default=DATASET, help="BigQuery dataset")
     location: str = setting(text, default="US", help="where a new dataset lies, e.g. EU or europe-west1")
 
 

@@ -1,6 +1,7 @@
 """Google's clients, pointed at Google Cloud or, by Google's own variables, at the cloud on this machine."""
 
 import os
+import re
 
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError
@@ -10,6 +11,13 @@ from google.cloud.storage import Client as StorageClient
 from contract.failures import ConfigError
 
 LOCAL_PROJECT = "local"
+
+
+def dataset_name(given: str) -> str:
+    """A dataset's name. It stands within the questions' text, where no parameter can."""
+    if not re.fullmatch(r"\w{1,1024}", given, re.ASCII):
+        raise ValueError(f"want letters, digits and _ as BigQuery's datasets have them, got {given!r}")
+    return given
 
 
 def bigquery_client(project: str | None, location: str | None) -> bigquery.Client:

@@ -70,11 +70,12 @@ def read_records(bucket: Bucket, *, since: datetime | None = None) -> list[Batch
     """
     blobs = [blob for blob in bucket.list_blobs(prefix=PREFIX) if since is None or blob.time_created >= since]
     with ThreadPoolExecutor(PARALLEL_READS) as pool:
-        records = list(pool.map(_read, blobs))
+        records = list(pool.map(read_record, blobs))
     return sorted(records, key=lambda record: (record.query_id, record.batch_id))
 
 
-def _read(blob: Blob) -> BatchRecord:
+def read_record(blob: Blob) -> BatchRecord:
+    """The record in `blob`. Raises ConfigError naming the object where it holds none."""
     try:
         return parse_record(blob.download_as_bytes())
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
@@ -100,13 +101,14 @@ class History:
 
         Where several queries read it, the worst fate counts: lost, then open, then late.
         """
-        reads = (_batch_of(spans, offset) for spans in self.spans.get((topic, partition), {}).values())
-        fates = {
-            _fate(record, timestamp_ms, self.last[record.query_id].watermark_ms)
-            for record in reads
-            if record is not None
-        }
+        reads = self.reads(topic, partition, offset)
+        fates = {_fate(record, timestamp_ms, self.last[record.query_id].watermark_ms) for record in reads}
         return next((fate for fate in (Fate.LOST, Fate.OPEN, Fate.LATE) if fate in fates), Fate.OPEN)
+
+    def reads(self, topic: str, partition: int, offset: int) -> list[BatchRecord]:
+        """The batches that read the message at that place: one of each query at most."""
+        found = (_batch_of(spans, offset) for spans in self.spans.get((topic, partition), {}).values())
+        return [record for record in found if record is not None]
 
 
 def _batch_of(spans: list[tuple[int, int, BatchRecord]], offset: int) -> BatchRecord | None:

@@ -2,7 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.names import BatchObject, Kind, batch_key, dead_letter_name, load_id, parse_object_name, record_name
+from contract.names import (
+    BatchObject,
+    Kind,
+    batch_key,
+    dead_letter_name,
+    load_id,
+    parse_batch_key,
+    parse_object_name,
+    record_name,
+)
 
 QUERY = "3f0c8f2e-0d9c-4a53-9d1e-9d5f5b5d7a10"
 
@@ -34,6 +43,20 @@ def test_an_object_name_is_read_as_it_was_written(kind, batch_id, manifest):
 )
 def test_there_is_nothing_to_load_in(name):
     assert parse_object_name(name) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        pytest.param(batch_key("q-1", 42), ("q-1", 42), id="what a batch writes"),
+        pytest.param("q/42", None, id="too few digits"),
+        pytest.param("../q/000000000042", None, id="a path"),
+        pytest.param("q/000000000042\n", None, id="a line's end behind it"),
+        pytest.param("", None, id="nothing"),
+    ],
+)
+def test_a_batch_key_is_read_as_it_is_written(text, parsed):
+    assert parse_batch_key(text) == parsed
 
 
 def test_names_are_these():

@@ -46,3 +46,9 @@ def test_the_tables_take_what_the_job_writes(room):
     (row,) = room.client.list_rows(f"{room.client.project}.{room.dataset}.sessions")
     assert isinstance(row, bigquery.Row)
     assert dict(row) == session("a")
+
+
+@pytest.mark.parametrize("dataset", ["a`b", "a;b", "a b", "a.b.c", "", "a\n"])
+def test_a_dataset_is_a_name_and_no_sql(dataset):
+    with pytest.raises(ConfigError, match="--dataset: want"):
+        main(["apply", "--dataset", dataset])
