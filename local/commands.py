@@ -17,13 +17,14 @@ from rich.markup import escape
 from contract.failures import ConfigError
 from contract.settings import read_flags, setting, switch
 from local import stack
+from local.collector import SPOOL
 from local.deliveries import GIVEN_UP, count_outcomes, read_journal
 from local.processes import on_term
 from local.stack import FOLDER, JOURNAL, StackSettings
 from local.state import FILE, LOCK, State, read_state
 
 WIDTH = 12
-DATA = ("kafka", "storage", "bigquery", "function", "bridge", "logs", FILE, LOCK)
+DATA = ("kafka", "storage", "bigquery", "function", "bridge", SPOOL, "logs", FILE, LOCK)
 """What a state folder holds; --wipe removes these and nothing else."""
 
 

@@ -1,44 +1,46 @@
-"""`webevents demo`: the whole pipeline on this machine, from a log or from simulated visitors to the tables."""
+"""`webevents demo`: the whole pipeline on this machine, from a browser, visitors or a log to the tables."""
 
 import json
 import os
-import shutil
+import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.status import Status
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from contract.failures import ConfigError
+from contract.failures import ConfigError, TransientError
 from contract.names import BACKFILL_TOPIC, TOPIC
+from contract.reasons import Reason
 from contract.settings import number, read_flags, setting, switch, text
 from feeds import access_log
-from local import commands, stack, visitors
-from local.job import CHECKPOINT, Job, submit, wait_until
-from local.outcome import Warehouse, print_outcome, to_json
-from local.plan import Planned, send
-from local.state import LOCK
-from warehouse.accounts import Accounts
-from warehouse.clients import bigquery_client, storage_client
-from warehouse.reconcile import compare_topics, reconcile
-from warehouse.records import read_records
-from warehouse.tables import Tables
+from feeds.produce import Sender
+from local import shop, watch
+from local.audience import LATE_BY_MS, Audience, Shares, Sort, draw
+from local.browser import Visit, find_chromium, walk
+from local.job import wait_until
+from local.ledger import Ledger, Outcome
+from local.messages import bad_values
+from local.outcome import check_visit, print_outcome, print_visit, to_json
+from local.run import SHORT, SHORT_SAYS, STEP_S, TRIGGER_S, WINDOW_S, Run, open_warehouse, start_cloud
 
 DESCRIPTION = """\
-Run the whole pipeline on this machine: Kafka, the Spark job, Cloud Storage, the function, BigQuery's stand-in.
+Run the whole pipeline on this machine: collector, Kafka, Spark job, Cloud Storage, function, BigQuery's stand-in.
 
-With --input, a web server's access log goes through it as a backfill. Without, simulated visitors send a known number
-of pageviews, retries, late and malformed messages. It ends with tables and with the line that accounts for every
-pageview; exit code 0 means that it holds."""
+Simulated visitors send pageviews to the collector over HTTP, with retries, late ones and faulty ones; a real Chromium
+visits a sample site with the tag on its pages. With --input, a web server's access log goes through as a backfill
+instead. It ends with tables and with the line that accounts for every pageview; exit code 0 means that it holds.
+With --open it goes on: visit the sample site yourself and see your own pageviews arrive, until Ctrl-C."""
 
-LIVE_TRIGGER_S = 2
-STEP_S = 600.0
-"""How long one step may take before the demo gives up on it: reading a phase, loading the last file."""
 BACKFILL_S = 1800.0
+LATE = 20
+POISON_EACH = 3
+PER_SECOND = 400.0
+LEDGER = "ledger.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +51,9 @@ class DemoSettings:
     site: str = setting(
         text, default="", help="the log's own site, e.g. https://example.org; without it, the one most referrers name"
     )
-    pageviews: int = setting(number, default=20_000, help="pageviews that the simulated visitors send")
+    pageviews: int = setting(number, default=10_000, help="events that the simulated visitors send")
     seed: int = setting(number, default=7, help="seed of the simulated visitors")
+    open: bool = setting(switch, default=False, help="stay up afterwards and show the visits that you make yourself")
     json: str | None = setting(text, default=None, help="write the outcome to this file as JSON")
     state: str = setting(
         text, default=".webevents/demo", help="folder of the run; an earlier run's data there is removed"
@@ -58,73 +61,25 @@ class DemoSettings:
     keep: bool = setting(switch, default=False, help="leave the local cloud running, to look around in it")
 
 
-@dataclass
-class Run:
-    """One run of the demo: its parts and what they say meanwhile."""
-
-    cloud: stack.Stack
-    warehouse: Warehouse
-    console: Console
-    topic: str
-    job: Job | None = None
-
-    def submit(self, trigger: str, *flags: str) -> Job:
-        """Start the Spark job on the run's topic."""
-        environ = {**os.environ, **self.cloud.environment()}
-        self.job = submit(
-            self.cloud.state.folder, environ, servers=self.cloud.kafka_servers, bucket=self.cloud.bucket,
-            topic=self.topic, trigger=trigger, flags=flags,
-        )  # fmt: skip
-        return self.job
-
-    def until(self, condition: Callable[[], Any], what: str, timeout_s: float = STEP_S) -> Any:
-        """Wait for `condition` with a line that shows how far the job is."""
-        with self.console.status(what) as status:
-            return wait_until(lambda: self._look(condition, what, status), timeout_s=timeout_s, what=what)
-
-    def _look(self, condition: Callable[[], Any], what: str, status: Status) -> Any:
-        if self.job is not None:
-            self.job.check()
-            batches = self.job.batches()
-            rows = sum(batch["rowsIn"] for batch in batches)
-            status.update(f"{what} ({len(batches)} batches, {rows:,} messages read)")
-        return condition()
-
-    def has_reached(self, watermark_ms: int) -> bool:
-        """Whether a batch on record ran with that watermark."""
-        return any(record.watermark_ms >= watermark_ms for record in read_records(self.warehouse.bucket))
-
-    def accounts(self) -> Accounts:
-        """The accounts of the whole run, the topic included."""
-        accounts = reconcile(Tables(self.warehouse.client, self.warehouse.dataset), self.warehouse.bucket)
-        servers, dataset = self.cloud.kafka_servers, self.warehouse.dataset
-        compare_topics(accounts, self.warehouse.client, dataset, servers, [self.topic])
-        return accounts
-
-
 def main(argv: Sequence[str]) -> int:
     """The command. 0: every pageview is accounted for; 1: it does not hold."""
     settings = read_flags(DemoSettings, argv, prog="webevents demo", description=DESCRIPTION)
     if settings.input and not Path(settings.input).is_file():
         raise ConfigError(f"--input: there is no file {settings.input}")
-    started_s = time.monotonic()
+    if settings.input and settings.open:
+        raise ConfigError("--open shows visits to the sample site; it does not go with --input")
     console = Console()
-    state = Path(settings.state).resolve()
-    cloud = start_cloud(state, console)
-    os.environ.update(cloud.environment())
+    with started(settings, console) as run:
+        return demonstrate(run, settings)
+
+
+@contextmanager
+def started(settings: DemoSettings, console: Console) -> Iterator[Run]:
+    """A cloud of its own for the run; it ends with the run, unless it is to be kept."""
+    cloud = start_cloud(Path(settings.state).resolve(), console)
     run = Run(cloud, open_warehouse(cloud), console, BACKFILL_TOPIC if settings.input else TOPIC)
     try:
-        if settings.input:
-            backfill(run, settings.input, settings.site)
-        else:
-            now_ms = time.time_ns() // 1_000_000
-            live(run, list(visitors.simulate(settings.seed, pageviews=settings.pageviews, start_ms=now_ms)))
-        run.until(lambda: not run.warehouse.waiting(), "loading the published files")
-        accounts = run.accounts()
-        print_outcome(console, run.warehouse, accounts)
-        if settings.json:
-            outcome = to_json(run.warehouse, accounts, time.monotonic() - started_s)
-            Path(settings.json).write_text(json.dumps(outcome, indent=2) + "\n", encoding="utf-8")
+        yield run
     finally:
         if run.job is not None:
             run.job.kill()
@@ -132,43 +87,114 @@ def main(argv: Sequence[str]) -> int:
             cloud.stop()
     if settings.keep:
         console.print(f"The local cloud still runs: webevents status --state {settings.state}")
-    return 0 if accounts.holds else 1
 
 
-def start_cloud(state: Path, console: Console) -> stack.Stack:
-    """An empty local cloud in `state`. What an earlier run left there is stopped and removed, and nothing else."""
-    if state.is_dir() and any(state.iterdir()):
-        if not (state / LOCK).exists():
-            raise ConfigError(f"--state: {state} holds other things than an earlier run; name a new folder")
-        stack.stop(state)
-        commands.wipe(state)
-    shutil.rmtree(state / CHECKPOINT, ignore_errors=True)
-    return stack.start(stack.StackSettings(state=state), partial(commands.print_ready, console))
+def demonstrate(run: Run, settings: DemoSettings) -> int:
+    """Send, wait, show; returns the exit code."""
+    started_s = time.monotonic()
+    if settings.input:
+        backfill(run, settings.input, settings.site)
+        return conclude(run, settings, None, started_s)
+    with shop.serve(run.cloud.collector_url) as origin:
+        visit = live(run, settings, origin)
+        code = conclude(run, settings, visit, started_s)
+        if settings.open:
+            watch.own_visits(run, origin)
+    return code
 
 
-def open_warehouse(cloud: stack.Stack) -> Warehouse:
-    """The run's tables and bucket, by Google's own clients."""
-    bucket = storage_client(cloud.project).bucket(cloud.bucket)
-    return Warehouse(bigquery_client(cloud.project, None), cloud.dataset, bucket)
+def conclude(run: Run, settings: DemoSettings, visit: Visit | None, started_s: float) -> int:
+    """Print and write the outcome; 0 where it holds."""
+    run.until(lambda: not run.warehouse.waiting(), "loading the published files")
+    accounts = run.accounts()
+    print_outcome(run.console, run.warehouse, accounts)
+    outcome = to_json(run.warehouse, accounts, time.monotonic() - started_s)
+    holds = accounts.holds
+    if visit is not None:
+        arrived = check_visit(run.warehouse, visit)
+        print_visit(run.console, visit, arrived=arrived)
+        outcome["browser_pageviews"] = len(visit.views) if arrived else 0
+        holds = holds and arrived
+    if settings.json:
+        Path(settings.json).write_text(json.dumps(outcome, indent=2) + "\n", encoding="utf-8")
+    return 0 if holds else 1
 
 
-def backfill(run: Run, log: str, site: str) -> None:
+def backfill(run: Run, log: str, own_site: str) -> None:
     """An access log through the backfill topic: import it, then one run of the job that ends by itself."""
-    site_flag = ["--site", site] if site else []
+    site_flag = ["--site", own_site] if own_site else []
     if access_log.main([log, "--kafka-servers", run.cloud.kafka_servers, "--topic", run.topic, *site_flag]):
         run.console.print("[bold]the log was not read to its end; what was read goes on[/bold]")
     job = run.submit("available-now")
     run.until(lambda: job.process.poll() == 0, "the Spark job reads the backfill", BACKFILL_S)
 
 
-def live(run: Run, plan: Sequence[Planned]) -> None:
-    """Simulated visitors on the live topic, while the job runs: phase by phase, so that late ones are late."""
-    job = run.submit(str(LIVE_TRIGGER_S))
-    for phase in sorted({planned.phase for planned in plan}):
-        messages = [planned for planned in plan if planned.phase == phase]
-        send(messages, run.cloud.kafka_servers, run.topic)
-        run.console.print(f"visitors: phase {phase}, {len(messages):,} messages sent")
-        wanted_ms = visitors.watermark_after(plan, phase)
-        run.until(partial(run.has_reached, wanted_ms), f"the Spark job reads phase {phase}")
-    run.until(lambda: not run.accounts().total.open, "the last windows close and load")
-    job.stop()
+def live(run: Run, settings: DemoSettings, origin: str) -> Visit | None:
+    """Visitors and a browser, through the collector, while the job runs; then what is late, and what is no pageview."""
+    run.console.print(SHORT_SAYS)
+    begun_ms = time.time_ns() // 1_000_000
+    run.submit(str(TRIGGER_S), *SHORT)
+    ledger = Ledger(run.cloud.state.folder / LEDGER)
+    audience = Audience(run.cloud.collector_url, ledger, draw(settings.seed, Shares()))
+    audience.events, audience.per_second = settings.pageviews, PER_SECOND
+    audience.start()
+    visit = None if settings.open else browse(run.console, origin)
+    show_progress(run.console, audience, ledger)
+    passed_ms = begun_ms - LATE_BY_MS + WINDOW_S * 1000
+    run.until(lambda: run.has_reached(passed_ms), "the Spark job reads the first pageviews")
+    late = (draft for draft in draw(settings.seed + 1, Shares(late=1.0)) if draft.sort is Sort.LATE)
+    send_all(Audience(run.cloud.collector_url, ledger, late, events=LATE))
+    poisoned = poison(run, settings.seed)
+    ledger.close()
+    run.console.print(
+        f"visitors: {ledger.counts[Outcome.OK]:,} events acknowledged, {audience.again:,} sent again, {LATE} of them "
+        f"an hour late, {ledger.counts[Outcome.REFUSED]:,} refused by the collector; "
+        f"{poisoned} messages that are no pageviews sent past it",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    run.settle()
+    return visit
+
+
+def browse(console: Console, origin: str) -> Visit | None:
+    """The walk of a real Chromium; None, said in a sentence, where there is none."""
+    try:
+        with console.status("Chromium visits the sample site"):
+            visit = walk(origin, find_chromium(os.environ))
+    except ConfigError as missing:
+        console.print(f"[yellow]no visit by a browser: {missing}[/yellow]", soft_wrap=True)
+        return None
+    console.print(f"Chromium: {len(visit.views)} views of {origin} as visitor {visit.uiud}", soft_wrap=True)
+    return visit
+
+
+def show_progress(console: Console, audience: Audience, ledger: Ledger) -> None:
+    """Wait for the visitors with a bar."""
+    columns = (TextColumn("visitors"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=audience.events)
+
+        def done() -> bool:
+            progress.update(task, completed=ledger.counts.total())
+            return audience.done()
+
+        wait_until(done, timeout_s=STEP_S, what="the visitors send their events")
+    if unknown := ledger.counts[Outcome.UNKNOWN]:
+        raise TransientError(f"{unknown} events were never answered by the collector")
+
+
+def send_all(audience: Audience) -> None:
+    """Send a few events and wait for the answers."""
+    audience.start()
+    wait_until(audience.done, timeout_s=STEP_S, what="the late visitors send their events")
+
+
+def poison(run: Run, seed: int) -> int:
+    """Messages that are no pageviews, straight into the topic: each must be refused with its reason."""
+    sender = Sender(run.cloud.kafka_servers, run.topic)
+    now_ms = time.time_ns() // 1_000_000
+    for reason in Reason:
+        for value in islice(bad_values(reason, now_ms, random.Random(seed)), POISON_EACH):
+            sender.send(None, value)
+    sender.finish()
+    return sender.acknowledged

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from google.cloud import bigquery
 from google.cloud.storage import Bucket
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contract.names import TABLES, VISITS_VIEW, BatchObject, parse_object_name
+from local.browser import Visit
 from warehouse.accounts import Accounts
 from warehouse.reconcile import show
 
@@ -38,6 +40,19 @@ FROM `{dataset}.visits`
 """
 
 
+VIEWS = """
+SELECT
+  sessions.eventIds[SAFE_OFFSET(place)] AS eventId, page,
+  pageTitles[SAFE_OFFSET(place)] AS title,
+  LandingPageCode[SAFE_OFFSET(place)] AS landing,
+  sessions.referrer[SAFE_OFFSET(place)] AS referrer,
+  sessionId
+FROM `{dataset}.sessions` AS sessions CROSS JOIN UNNEST(Pages) AS page WITH OFFSET AS place
+WHERE uiud = @uiud
+ORDER BY sessionTimestamps[SAFE_OFFSET(place)], eventId
+"""
+
+
 @dataclass(frozen=True)
 class Warehouse:
     """The tables and the bucket of one run."""
@@ -46,9 +61,10 @@ class Warehouse:
     dataset: str
     bucket: Bucket
 
-    def ask(self, question: str) -> list[Any]:
-        """The rows that answer `question`; {dataset} and @top are filled in."""
-        config = bigquery.QueryJobConfig(query_parameters=[bigquery.ScalarQueryParameter("top", "INT64", TOP)])
+    def ask(self, question: str, *parameters: bigquery.ScalarQueryParameter) -> list[Any]:
+        """The rows that answer `question`; {dataset}, @top and `parameters` are filled in."""
+        top = bigquery.ScalarQueryParameter("top", "INT64", TOP)
+        config = bigquery.QueryJobConfig(query_parameters=[top, *parameters])
         return list(self.client.query_and_wait(question.replace("{dataset}", self.dataset), job_config=config))
 
     def published(self) -> list[BatchObject]:
@@ -88,6 +104,24 @@ def print_outcome(console: Console, warehouse: Warehouse, accounts: Accounts) ->
     console.print(_table("Where visits came from", warehouse.ask(LANDING_REFERRERS)))
     console.print(_table("Visits", warehouse.ask(VISITS)))
     show(accounts, console)
+
+
+def check_visit(warehouse: Warehouse, visit: Visit) -> bool:
+    """Whether the visitor's sessions are that visit: each view once, in order, with title, session and referrer."""
+    rows = warehouse.ask(VIEWS, bigquery.ScalarQueryParameter("uiud", "STRING", visit.uiud))
+    found = [(urlsplit(row.page).path, row.title, row.landing, row.referrer, row.sessionId) for row in rows]
+    wanted = [
+        (view.page, view.title, str(int(view.landing)), view.came_from if view.landing else "direct", visit.session_id)
+        for view in visit.views
+    ]
+    return found == wanted
+
+
+def print_visit(console: Console, visit: Visit, *, arrived: bool) -> None:
+    """What became of the browser's visit."""
+    pages = " ".join(view.page for view in visit.views)
+    verdict = "each view once, in this order" if arrived else "[red]the table differs[/red]"
+    console.print(f"Chromium's visit in sessions: {pages}: {verdict}", highlight=False, soft_wrap=True)
 
 
 def _table(title: str, rows: list[Any]) -> Table:

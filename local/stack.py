@@ -11,7 +11,7 @@ from threading import Lock
 from contract.failures import ConfigError
 from contract.names import DATASET
 from contract.settings import count, number, setting, text
-from local import broker, function_host, processes, storage, warehouse
+from local import broker, collector, function_host, processes, storage, warehouse
 from local.deliveries import undelivered
 from local.processes import ROOT, Process
 from local.state import FILE, Part, State, log_of, only_one, read_state
@@ -44,6 +44,7 @@ class StackSettings:
     storage_port: int | None = setting(port, default=None, help="port of the storage server")
     bigquery_port: int | None = setting(port, default=None, help="port of the warehouse")
     function_port: int | None = setting(port, default=None, help="port of the function host")
+    collector_port: int | None = setting(port, default=None, help="port of the collector")
     partitions: int = setting(number, default=broker.PARTITIONS, help="partitions of a new topic")
     bucket: str = setting(text, default="webevents", help="bucket that the job publishes to")
     project: str = setting(text, default="local", help="project that the warehouse's tables lie in")
@@ -80,6 +81,11 @@ class Stack:
     def function_url(self) -> str:
         """Where the bridge posts the events."""
         return self.state.parts["function"].address
+
+    @property
+    def collector_url(self) -> str:
+        """Where a page's tag comes from, and where it sends."""
+        return self.state.parts["collector"].address
 
     @property
     def bucket(self) -> str:
@@ -158,14 +164,15 @@ def start(settings: StackSettings, say: Say = silent) -> Stack:
 
 
 def _start_all(stack: Stack, beside: ThreadPoolExecutor) -> None:
-    """The parts in order, the broker beside the others: it takes as long as all of them, and none needs it."""
-    first, *others = STARTERS
+    """The parts in order, the broker beside the others: it takes as long as all, and only the last needs it."""
+    first, *others, last = STARTERS
     broker_start = beside.submit(stack.start_part, first)
     for name in others:
         stack.start_part(name)
         if broker_start.done():
             broker_start.result()
     broker_start.result()
+    stack.start_part(last)
 
 
 def _give_up(stack: Stack, beside: ThreadPoolExecutor) -> None:
@@ -204,6 +211,7 @@ def environment(state: State) -> dict[str, str]:
         "BIGQUERY_EMULATOR_HOST": state.parts["warehouse"].address,
         "GOOGLE_CLOUD_PROJECT": state.project,
         "KAFKA_SERVERS": state.parts["broker"].address,
+        "COLLECTOR_URL": state.parts["collector"].address,
         "BUCKET": state.bucket,
     }
 
@@ -251,6 +259,10 @@ def _start_bridge(stack: Stack, at: int | None) -> tuple[Process, str]:
     return process, f"gs://{stack.bucket} -> {stack.function_url}"
 
 
+def _start_collector(stack: Stack, at: int | None) -> tuple[Process, str]:
+    return collector.start(stack.state.folder, servers=stack.kafka_servers, port=at or stack.settings.collector_port)
+
+
 def _port_of(part: Part | None) -> int | None:
     return int(part.address.rpartition(":")[2]) if part else None
 
@@ -261,5 +273,6 @@ STARTERS: dict[str, Callable[[Stack, int | None], tuple[Process, str]]] = {
     "warehouse": _start_warehouse,
     "function": _start_function,
     "bridge": _start_bridge,
+    "collector": _start_collector,
 }
 """The parts in the order of their starts."""

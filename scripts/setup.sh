@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 #:
-#: usage: scripts/setup.sh [--dev] [--spark35]
+#: usage: scripts/setup.sh [--browser] [--dev] [--spark35]
 #:
 #: Brings all that webevents needs on this machine into the checkout: Python packages into .venv,
 #: jars into jars/. What the system itself lacks (Java 17, Python's venv) comes from apt-get, as root or
 #: by a sudo that asks nothing; without either it says which command to run and ends with exit code 78.
 #: Run it again at any time: what is there already is left alone, in about a second and without network.
 #:
+#:   --browser   also Chromium, which visits the demo's sample site; without it, or the right to install it, the demo
+#:               goes on with simulated visitors alone
 #:   --dev       also the tools of scripts/test.sh: pytest, ruff, mypy, import-linter, shellcheck, Chromium
 #:   --spark35   also the second Spark lane, PySpark 3.5, in .venv-spark35
 #:   -h, --help  this text
@@ -18,15 +20,16 @@ PROGRAM=setup.sh
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-FLAGS=(--dev --spark35 --help)
+FLAGS=(--browser --dev --spark35 --help)
 SPARK35=3.5.7
 STATE=$ROOT/.webevents
 
 main() {
-  local dev='' spark35=''
+  local browser='' dev='' spark35=''
   while (($#)); do
     case $1 in
-      --dev) dev=1 ;;
+      --browser) browser=1 ;;
+      --dev) dev=1 browser=1 ;;
       --spark35) spark35=1 ;;
       -h | --help) usage && exit 0 ;;
       *) unknown_flag "$1" "${FLAGS[@]}" ;;
@@ -39,7 +42,7 @@ main() {
   install_system_parts
   check_python "$dev"
   use_java
-  if [[ -n $dev ]]; then install_browser; fi
+  if [[ -n $browser ]]; then install_browser; fi
   if [[ -n $dev ]]; then install_packages .venv 'all,dev'; else install_packages .venv all; fi
   if [[ -n $spark35 ]]; then install_packages .venv-spark35 "$(lane_extras)" "pyspark==$SPARK35"; fi
   fetch_jars spark-4.1 kafka-4.1 ${spark35:+spark-3.5}
@@ -70,9 +73,15 @@ install_system_parts() {
   install_with_apt "${packages[@]}"
 }
 
-# The tag is tested in Chromium. Where no package brings it (Ubuntu has it as a snap only), those tests are skipped.
+# The tag is shown and tested in Chromium. Where no package brings it (Ubuntu has it as a snap only), or nobody may
+# install it, the demo and the tests go on without.
 install_browser() {
-  if ! command -v chromium >/dev/null && apt_has chromium; then install_with_apt chromium; fi
+  if command -v chromium >/dev/null || ! apt_has chromium; then return 0; fi
+  if ((EUID == 0)) || sudo -n true 2>/dev/null; then
+    install_with_apt chromium
+  else
+    say "no Chromium: 'sudo apt-get install -y chromium' brings it"
+  fi
 }
 
 # Java 17 runs both Spark lanes; releases that have dropped it have a newer one that fits.

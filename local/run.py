@@ -1,0 +1,119 @@
+"""One run of the pipeline on the local cloud: its Spark job, its tables, and what they say meanwhile."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.status import Status
+
+from contract.failures import ConfigError
+from feeds.produce import Sender
+from local import commands, stack
+from local.job import CHECKPOINT, Job, submit, wait_until
+from local.outcome import Warehouse
+from local.state import LOCK
+from warehouse.accounts import Accounts
+from warehouse.clients import bigquery_client, storage_client
+from warehouse.reconcile import compare_topics, reconcile
+from warehouse.records import read_records
+from warehouse.tables import Tables
+
+STEP_S = 600.0
+"""How long one step may take before the run gives up on it: reading a phase, loading the last file."""
+
+WINDOW_S = 30
+WATERMARK_S = 20
+TRIGGER_S = 2
+SHORT = ("--window-seconds", str(WINDOW_S), "--watermark-seconds", str(WATERMARK_S))
+SHORT_SAYS = (
+    f"Windows of {WINDOW_S} s, {WATERMARK_S} s for stragglers, a batch every {TRIGGER_S} s: "
+    "for this run only; a site has 30 min, 200 s and 180 s."
+)
+PULSE_S = 2.0
+
+
+@dataclass
+class Run:
+    """One run: the cloud that it is on, its tables, its topic, its job."""
+
+    cloud: stack.Stack
+    warehouse: Warehouse
+    console: Console
+    topic: str
+    job: Job | None = None
+    _pulse: Sender | None = None
+    _pulsed_s: float = field(default=0.0)
+
+    def submit(self, trigger: str, *flags: str) -> Job:
+        """Start the Spark job on the run's topic."""
+        environ = {**os.environ, **self.cloud.environment()}
+        self.job = submit(
+            self.cloud.state.folder, environ, servers=self.cloud.kafka_servers, bucket=self.cloud.bucket,
+            topic=self.topic, trigger=trigger, flags=flags,
+        )  # fmt: skip
+        return self.job
+
+    def until(self, condition: Callable[[], Any], what: str, timeout_s: float = STEP_S) -> Any:
+        """Wait for `condition` with a line that shows how far the job is."""
+        with self.console.status(what) as status:
+            return wait_until(lambda: self._look(condition, what, status), timeout_s=timeout_s, what=what)
+
+    def _look(self, condition: Callable[[], Any], what: str, status: Status) -> Any:
+        if self.job is not None:
+            self.job.check()
+            batches = self.job.batches()
+            rows = sum(batch["rowsIn"] for batch in batches)
+            status.update(f"{what} ({len(batches)} batches, {rows:,} messages read)")
+        return condition()
+
+    def has_reached(self, watermark_ms: int) -> bool:
+        """Whether a batch on record ran with that watermark."""
+        return any(record.watermark_ms >= watermark_ms for record in read_records(self.warehouse.bucket))
+
+    def pulse(self) -> None:
+        """A heartbeat in every partition, at most one in PULSE_S: the last windows of a quiet topic close."""
+        if time.monotonic() - self._pulsed_s >= PULSE_S:
+            self._pulse = self._pulse or Sender(self.cloud.kafka_servers, self.topic)
+            self._pulse.send_heartbeats(time.time_ns() // 1_000_000)
+            self._pulse.finish()
+            self._pulsed_s = time.monotonic()
+
+    def settle(self) -> None:
+        """Wait until every window is closed and every published file is loaded."""
+        self.until(self._is_settled, "the last windows close and load")
+
+    def _is_settled(self) -> bool:
+        self.pulse()
+        return not self.accounts().total.open and not self.warehouse.waiting()
+
+    def accounts(self) -> Accounts:
+        """The accounts of the whole run, the topic included."""
+        accounts = reconcile(Tables(self.warehouse.client, self.warehouse.dataset), self.warehouse.bucket)
+        servers, dataset = self.cloud.kafka_servers, self.warehouse.dataset
+        compare_topics(accounts, self.warehouse.client, dataset, servers, [self.topic])
+        return accounts
+
+
+def start_cloud(state: Path, console: Console) -> stack.Stack:
+    """An empty local cloud in `state`. What an earlier run left there is stopped and removed, and nothing else."""
+    if state.is_dir() and any(state.iterdir()):
+        if not (state / LOCK).exists():
+            raise ConfigError(f"--state: {state} holds other things than an earlier run; name a new folder")
+        stack.stop(state)
+        commands.wipe(state)
+    shutil.rmtree(state / CHECKPOINT, ignore_errors=True)
+    cloud = stack.start(stack.StackSettings(state=state), partial(commands.print_ready, console))
+    os.environ.update(cloud.environment())
+    return cloud
+
+
+def open_warehouse(cloud: stack.Stack) -> Warehouse:
+    """The run's tables and bucket, by Google's own clients."""
+    bucket = storage_client(cloud.project).bucket(cloud.bucket)
+    return Warehouse(bigquery_client(cloud.project, None), cloud.dataset, bucket)

@@ -1,0 +1,91 @@
+"""A small shop with the tag on its pages: full page loads between rooms, and a router of its own in the shop."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from local.processes import HOST
+
+PAGES = {
+    "/": ("Tea for two", "Welcome. Every page here has the tag: what you look at becomes pageviews."),
+    "/shop": ("Shop", "This room loads once: the teas change the address by history.pushState."),
+    "/about": ("About us", "We sell tea to people who test pipelines."),
+    "/contact": ("Contact", "Write to us, or close this tab at once: the last view arrives all the same."),
+}
+TEAS = ("assam", "sencha", "rooibos")
+
+HTML = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width">
+<script>window.webevents ||= function () {{ (webevents.q = webevents.q || []).push(arguments) }}</script>
+<script async src="{collector}/tag.js"></script>
+<style>body {{ font: 18px/1.6 system-ui, sans-serif; max-width: 40rem; margin: 3rem auto; padding: 0 1rem }}
+nav a, button {{ margin-right: 1rem }}</style></head>
+<body><nav>{links}</nav><h1>{title}</h1><p>{text}</p>{room}</body></html>
+"""
+
+SHOP = """<p>{teas}<button id="buy">Buy</button></p>
+<script>
+const show = (tea) => {{ document.title = document.querySelector("h1").textContent = tea || "Shop" }};
+const route = () => show(location.pathname.split("/")[2]);
+document.querySelectorAll("[data-tea]").forEach((link) => link.addEventListener("click", (event) => {{
+  event.preventDefault();
+  history.pushState({{}}, "", link.href);
+  route();
+}}));
+addEventListener("popstate", route);
+document.querySelector("#buy").addEventListener("click", () => webevents("AddToCart", {{tea: document.title}}));
+route();
+</script>"""
+
+
+def to_page(path: str, collector_url: str) -> str | None:
+    """The HTML of a path; None where there is nothing."""
+    room = "/shop" if path.startswith("/shop/") else path
+    if room not in PAGES:
+        return None
+    title, text = PAGES[room]
+    links = " ".join(f'<a id="{to_id(to)}" href="{to}">{name}</a>' for to, (name, _) in PAGES.items())
+    teas = " ".join(f'<a data-tea id="{tea}" href="/shop/{tea}">{tea}</a> ' for tea in TEAS)
+    shop = SHOP.format(teas=teas) if room == "/shop" else ""
+    return HTML.format(title=title, text=text, links=links, room=shop, collector=collector_url)
+
+
+def to_id(path: str) -> str:
+    """The id of the link to a page, on every page."""
+    return path.strip("/") or "home"
+
+
+@contextmanager
+def serve(collector_url: str) -> Iterator[str]:
+    """Serve the site on a free port of loopback; yields its origin."""
+
+    class Page(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            page = to_page(self.path.partition("?")[0], collector_url)
+            body = (page or "There is nothing here").encode()
+            self.send_response(200 if page else 404)
+            self.send_header("content-type", "text/html; charset=utf-8")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """The collector is who counts here."""
+
+    class Site(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """A browser that leaves a page cuts its connections: nothing to report."""
+
+    server = Site((HOST, 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://{HOST}:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
