@@ -18,6 +18,7 @@ from contract.settings import read_flags, setting, switch, text
 from warehouse.accounts import Accounts, Day, enter, judge
 from warehouse.clients import bigquery_client, storage_client
 from warehouse.records import History, read_records
+from warehouse.repair import repair
 from warehouse.tables import BEGIN, END, Tables
 from warehouse.topics import coverage
 
@@ -29,6 +30,10 @@ rejected   refused with a reason (table bad_events)
 late       read after the watermark had passed their window: on record in the bucket's batch records
 open       their window is not closed yet, or no batch has read them yet
 missing    none of these: printed, and the exit code is 1. So it is where an eventId stands in sessions twice
+
+With --repair the late pageviews are then appended to sessions: taken from the archive and put into the bucket as one
+numbered correction, an object that is loaded like any batch. It may run at any time and many times: each pageview is
+appended once. Open and missing ones are left. The accounts shown are those from before.
 
 With --kafka-servers the archive itself is compared with the topic, offset by offset."""
 
@@ -63,6 +68,7 @@ class ReconcileSettings:
     location: str | None = setting(text, default=None, help="location of the dataset, outside US and EU")
     kafka_servers: str | None = setting(text, default=None, help="compare the archive with the topic on these brokers")
     topic: tuple[str, ...] = setting(topics, default=(TOPIC,), help="topics to compare, with commas between")
+    repair: bool = setting(switch, default=False, help="append the late pageviews to sessions as a numbered correction")
     json: bool = setting(switch, default=False, help="print the accounts as JSON")
 
 
@@ -78,12 +84,16 @@ def main(argv: Sequence[str]) -> int:
         accounts = reconcile(tables, bucket)
         if settings.kafka_servers:
             compare_topics(accounts, client, settings.dataset, settings.kafka_servers, settings.topic)
+        repaired = repair(tables, bucket) if settings.repair else None
     except (NotFound, Forbidden) as error:
         raise ConfigError(f"{error.message}; 'webevents warehouse apply' makes the tables") from error
     if settings.json:
-        Console().print_json(json.dumps(accounts.to_json()))
+        repairs = {"repair": repaired.to_json()} if repaired else {}
+        Console().print_json(json.dumps(accounts.to_json() | repairs))
     else:
         show(accounts, Console())
+        for line in repaired.lines() if repaired else ():
+            Console().print(line, highlight=False, soft_wrap=True)
     return 0 if accounts.holds else 1
 
 

@@ -1,6 +1,6 @@
 """The questions that reconcile asks of the tables, each one statement of BigQuery SQL."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
@@ -9,7 +9,9 @@ from google.cloud import bigquery
 
 from contract.names import PAGEVIEW
 from warehouse.accounts import Day, Unmatched
+from warehouse.rows import session_rows
 
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 BEGIN = date(1970, 1, 1)
 END = date(9999, 12, 30)
 LISTED = 1_000
@@ -45,6 +47,31 @@ ORDER BY day
 
 UNMATCHED = """
 SELECT places.* FROM places LEFT JOIN counted ON places.eventId = counted.eventId WHERE counted.eventId IS NULL
+"""
+
+OLDEST_UNMATCHED = """
+SELECT MIN(places.kafkaTimestamp) AS oldest
+FROM places LEFT JOIN counted ON places.eventId = counted.eventId WHERE counted.eventId IS NULL
+"""
+
+UNMATCHED_BY_EVENT = """
+SELECT
+  places.eventId AS eventId,
+  ARRAY_AGG(STRUCT(places.kafkaTopic, places.kafkaPartition, places.kafkaOffset, places.timestamp)) AS copies
+FROM places LEFT JOIN counted ON places.eventId = counted.eventId WHERE counted.eventId IS NULL
+GROUP BY places.eventId
+"""
+
+ONE_COPY = f"""
+SELECT * FROM `{{dataset}}.events`
+WHERE eventType = '{PAGEVIEW}' AND timestamp >= @since AND timestamp < @until AND eventId IN UNNEST(@eventIds)
+QUALIFY ROW_NUMBER() OVER (
+  PARTITION BY eventId ORDER BY timestamp, uiud, sessionId, pageUrl, referrer, landingPage, pageTitle, robot
+) = 1
+"""
+
+CORRECTIONS = """
+SELECT DISTINCT correction FROM `{dataset}.sessions` WHERE correction > 0
 """
 
 TWICE = f"""
@@ -99,11 +126,38 @@ class Tables:
         copies = [
             Unmatched(
                 row.eventId, row.kafkaTopic, row.kafkaPartition, row.kafkaOffset,
-                int(row.timestamp.timestamp() * 1000), row.timestamp.date().isoformat(),
+                to_ms(row.timestamp), row.timestamp.date().isoformat(),
             )
             for row in rows
         ]  # fmt: skip
         return copies, min((row.kafkaTimestamp for row in rows), default=None)
+
+    def oldest_unmatched(self) -> datetime | None:
+        """The oldest Kafka timestamp of the pageviews that no session holds; None where there are none."""
+        (row,) = self._ask(WITH + OLDEST_UNMATCHED)
+        found: datetime | None = row.oldest
+        return found
+
+    def unmatched_by_event(self) -> Iterator[list[Unmatched]]:
+        """The copies of one pageview that no session holds, pageview after pageview."""
+        for row in self._ask(WITH + UNMATCHED_BY_EVENT):
+            yield [
+                Unmatched(
+                    row.eventId, copy["kafkaTopic"], copy["kafkaPartition"], copy["kafkaOffset"],
+                    to_ms(copy["timestamp"]), copy["timestamp"].date().isoformat(),
+                )
+                for copy in row.copies
+            ]  # fmt: skip
+
+    def corrections(self) -> set[int]:
+        """The numbers of the corrections that are loaded."""
+        return {row.correction for row in self._ask(CORRECTIONS)}
+
+    def rows(self, event_ids: Sequence[str], *, window_s: int, correction: int, batch_key: str) -> Iterator[Any]:
+        """Session rows of these pageviews alone, each in one row only: of its copies the earliest counts."""
+        question = session_rows(ONE_COPY, window_s=window_s, correction=correction, batch_key=batch_key)
+        ids = bigquery.ArrayQueryParameter("eventIds", "STRING", event_ids)
+        return self._ask(f"{question} ORDER BY window_start, uiud, sessionId", ids)
 
     def twice(self) -> tuple[str, ...]:
         """eventIds that stand in more than one row of sessions."""
@@ -127,13 +181,18 @@ class Tables:
         """(day, reason, messages refused)."""
         return [(row.day, row.reason, row.number) for row in self._ask(REJECTED)]
 
-    def _ask(self, question: str) -> Iterator[Any]:
+    def _ask(self, question: str, *parameters: bigquery.ArrayQueryParameter) -> Iterator[Any]:
         bounds = [
             bigquery.ScalarQueryParameter("since", "TIMESTAMP", _midnight(self.first_day)),
             bigquery.ScalarQueryParameter("until", "TIMESTAMP", _midnight(self.last_day + timedelta(days=1))),
         ]
-        config = bigquery.QueryJobConfig(query_parameters=bounds)
+        config = bigquery.QueryJobConfig(query_parameters=[*bounds, *parameters])
         return iter(self.client.query_and_wait(question.replace("{dataset}", self.dataset), job_config=config))
+
+
+def to_ms(at: datetime) -> int:
+    """Milliseconds since the epoch, what is less left out."""
+    return (at - EPOCH) // timedelta(milliseconds=1)
 
 
 def _midnight(day: date) -> datetime:
