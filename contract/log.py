@@ -13,7 +13,8 @@ class JsonFormatter(logging.Formatter):
     """severity, time (UTC), logger, message, then the fields given as `extra`.
 
     Messages are constants and values are fields, so that lines can be counted. No address, cookie or
-    query string of a visitor belongs in a field.
+    query string of a visitor belongs in a field. All is ASCII: no value ends the line, commands a
+    terminal, or holds half a character that the stream would refuse.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -27,7 +28,7 @@ class JsonFormatter(logging.Formatter):
         line.update({key: value for key, value in vars(record).items() if key not in STANDARD})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return json.dumps(line, default=str)
 
 
 def log_to(stream: TextIO = sys.stderr, *, level: int = logging.INFO) -> None:

@@ -64,6 +64,9 @@ def test_a_manifest_loads_all_its_files_in_one_job(room: Room) -> None:
 BAD_MANIFESTS: dict[str, Any] = {
     "no JSON": b"\xff",
     "a list": [],
+    "nothing": b"",
+    "brackets without end": b"[" * 1_000_000,
+    "more than 4 MiB": b'{"uris": ["gs://BUCKET/parts/a.avro"]}'.ljust(4 * 1024 * 1024 + 1),
     "no uris": {"rows": 1},
     "no file": {"uris": []},
     "uris that is text": {"uris": "gs://b/parts/a"},
@@ -74,7 +77,8 @@ BAD_MANIFESTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("content", BAD_MANIFESTS.values(), ids=BAD_MANIFESTS)
 def test_a_manifest_that_lists_no_files_of_ours_leaves_a_record(room: Room, content: Any) -> None:
-    text = content if isinstance(content, bytes) else json.dumps(content).replace("BUCKET", room.bucket).encode()
+    text = content if isinstance(content, bytes) else json.dumps(content).encode()
+    text = text.replace(b"BUCKET", room.bucket.encode())[: 4 * 1024 * 1024 + 1]
     found = room.put(1, text, manifest=True)
     room.loader().load(found)
     assert len(room.dead_letters()) == 1 and not room.jobs(found)

@@ -49,6 +49,40 @@ def test_the_role_of_a_cluster_leaves_out_what_is_published(checkout: Checkout) 
     assert '!resource.name.startsWith("projects/_/buckets/webevents-acme-publish/"),title=' in worker
 
 
+def test_no_account_has_other_rights_than_these(checkout: Checkout) -> None:
+    pattern = re.compile(r"add-iam-policy-binding (\S+) .*-(\w+)@p1\.iam.*--role=roles/(\S+)")
+    found = (pattern.search(line) for line in provision(checkout))
+    rights = {(match[2], match[1].rpartition("-")[2], match[3]) for match in found if match}
+    assert rights == {
+        ("job", "p1", "dataproc.worker"),
+        ("job", "publish", "storage.legacyBucketReader"), ("job", "publish", "storage.objectCreator"),
+        ("job", "publish", "storage.objectViewer"), ("job", "stage", "storage.legacyBucketReader"),
+        ("job", "stage", "storage.objectAdmin"), ("job", "checkpoint", "storage.legacyBucketReader"),
+        ("job", "checkpoint", "storage.objectAdmin"),
+        ("load", "publish", "storage.objectViewer"), ("load", "letter", "storage.objectCreator"),
+        ("load", "letter", "storage.objectViewer"), ("load", "p1", "bigquery.jobUser"),
+        ("trigger", "p1", "eventarc.eventReceiver"),
+    }  # fmt: skip
+    granted = [line for line in provision(checkout) if "GRANT" in line]
+    assert len(granted) == 1 and "roles/bigquery.dataEditor" in granted[0] and "webevents-acme-load@" in granted[0]
+
+
+def test_nobody_but_the_trigger_may_call_the_function(checkout: Checkout) -> None:
+    lines = provision(checkout)
+    deployed = next(line for line in lines if "functions deploy" in line).split()
+    assert {"--ingress-settings=internal-only", "--no-allow-unauthenticated"} <= set(deployed)
+    assert "--run-service-account=webevents-acme-load@p1.iam.gserviceaccount.com" in deployed
+    (invoker,) = [line for line in lines if "add-invoker-policy-binding" in line]
+    assert "--member=serviceAccount:webevents-acme-trigger@p1.iam.gserviceaccount.com" in invoker
+    assert not [line for line in lines if "allUsers" in line or "allAuthenticatedUsers" in line]
+
+
+def test_no_bucket_can_be_made_public(checkout: Checkout) -> None:
+    made = [line.split() for line in provision(checkout) if "buckets create" in line]
+    assert len(made) == 4
+    assert all({"--public-access-prevention", "--uniform-bucket-level-access"} <= set(words) for words in made)
+
+
 def test_only_the_staging_bucket_deletes_by_age(checkout: Checkout) -> None:
     buckets = {line.split()[4]: line for line in provision(checkout) if "buckets create" in line}
     assert [url for url, line in buckets.items() if "--lifecycle-file" in line] == ["gs://webevents-acme-stage"]
