@@ -72,6 +72,8 @@ def read_ledger(path: Path) -> Iterator[Entry]:
     outcomes: dict[str, Outcome] = {}
     with path.open(encoding="utf-8") as lines:
         for line in lines:
+            if not line.endswith("\n"):
+                break  # a crash cut it: its event was not sent yet, or has no answer
             fields = json.loads(line)
             if "event" in fields:
                 events[fields["id"]] = fields["event"]
