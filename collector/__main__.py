@@ -11,6 +11,7 @@ import uvicorn
 
 from collector.app import Collector
 from collector.connection import Doors, build_protocol
+from collector.events import Events
 from collector.limits import Buckets
 from collector.metrics import Metrics
 from collector.origins import Origins
@@ -39,8 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     log_to()
     doors = Doors(settings.connections, settings.address_connections, settings.request_s)
+    collector, events = build_collector(settings, doors)
     config = uvicorn.Config(
-        build_collector(settings, doors), host=settings.host, port=settings.port, http=build_protocol(doors),
+        collector, host=settings.host, port=settings.port, http=build_protocol(doors, events.take),
         ws="none", lifespan="on", log_config=None, access_log=False, server_header=False, proxy_headers=False,
         timeout_keep_alive=settings.keep_alive_s, timeout_graceful_shutdown=DRAIN_S, backlog=BACKLOG,
     )  # fmt: skip
@@ -55,9 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def build_collector(settings: Settings, doors: Doors) -> Collector:
-    """The application with its real parts. Raises ConfigError where one cannot be had."""
-    is_robot("")  # compiles the list's patterns: a fifth of a second that no request should wait for
+def build_collector(settings: Settings, doors: Doors) -> tuple[Collector, Events]:
+    """The application with its real parts, and that which takes events. Raises ConfigError where one cannot be had."""
+    is_robot(b"")  # compiles the list's patterns: a fifth of a second that no request should wait for
     metrics = Metrics()
     producer = Producer(read_kafka_config(settings), settings.topic)
     try:
@@ -69,10 +71,11 @@ def build_collector(settings: Settings, doors: Doors) -> Collector:
     metrics.gauge("spooling", "1 while events go to the disk.", lambda: sink.spooling)
     metrics.gauge("in_flight", "Events that the broker has not answered.", lambda: producer.in_flight)
     metrics.gauge("connections", "Open connections.", lambda: doors.open.total())
-    return Collector(
-        sink, read_script(), Origins(settings.sites), Buckets(settings.rate), metrics,
+    events = Events(
+        sink, Origins(settings.sites), Buckets(settings.rate), metrics,
         trusted_hops=settings.trusted_hops, now_ms=now_ms,
     )  # fmt: skip
+    return Collector(events, sink, read_script(), metrics, now_ms=now_ms), events
 
 
 def now_ms() -> int:

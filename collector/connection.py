@@ -1,16 +1,21 @@
 """One HTTP connection: uvicorn's, with an end to what a slow or greedy client may hold."""
 
 import asyncio
+import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from collector.app import ANSWER
-from collector.origins import Headers
+from collector.answers import Stop
+from collector.events import EVENTS_PATH, Reply, Request
+from collector.exchange import Exchange
 
+log = logging.getLogger(__name__)
+
+EVENTS_URL = EVENTS_PATH.encode()
 HEAD_BYTES = 32 * 1024
 """Request line and headers together; browsers send a tenth of it."""
 
@@ -29,10 +34,19 @@ class Doors:
     open: Counter[str] = field(default_factory=Counter)
 
 
+Take = Callable[[Request, bytes, Reply], None]
+"""Judges a whole POST of events and answers it, at once or later: collector.events.Events.take."""
+
+
 class Connection(HttpToolsProtocol):
-    """A request must be whole within `request_s` of its first byte, and its head within 32 KiB."""
+    """A request must be whole within `request_s` of its first byte, and its head within 32 KiB.
+
+    A POST of events that is whole when its first bytes are read, and has no other before it, goes straight to `take`;
+    every other request goes uvicorn's way, as a task of the application.
+    """
 
     doors: Doors
+    take: Take
 
     _deadline: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
@@ -41,6 +55,8 @@ class Connection(HttpToolsProtocol):
     _in_head = True
     _begun = False  # a request, and not yet whole
     _address = ""
+    _parts: list[bytes] | None = None  # the body so far of what may go straight to `take`
+    _whole: Exchange | None = None  # what goes there when the parser has done
 
     def connection_made(self, transport: Any) -> None:
         """Count it; one too many is told so and closed."""
@@ -69,10 +85,15 @@ class Connection(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
+        if self._whole is not None:
+            self._take_whole(self._whole)
         if self._in_head and self._head_bytes > HEAD_BYTES:
             self._refuse(TOO_LARGE)
-        elif self._begun and self._deadline is None:
-            self._start_deadline()
+        elif self._begun and not self.transport.is_closing():
+            if self._parts is not None:
+                self._go_uvicorns_way(self._parts)
+            if self._deadline is None:
+                self._start_deadline()
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -92,33 +113,51 @@ class Connection(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
             self._too_large = True
             raise ValueError("the head is too large")  # the parser stops, and send_400_response is called
-        super().on_headers_complete()
-        cycle = self.cycle
-        extensions: dict[str, Any] = {ANSWER: partial(self._answer, cycle)}
-        self.scope["extensions"] = extensions
+        if self._is_ordinary():
+            self._parts = []
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Some of the body."""
+        if self._parts is None:
+            super().on_body(body)
+        else:
+            self._parts.append(body)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._in_head, self._head_bytes, self._begun = True, 0, False
         self._stop_deadline()
-        super().on_message_complete()
-
-    def _answer(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> None:
-        """A whole answer in one piece: what two messages of ASGI do in twice the time."""
-        if cycle.disconnected:
+        if self._parts is None:
+            super().on_message_complete()
             return
-        cycle.response_started = cycle.response_complete = True
-        cycle.message_event.set()
-        parts = [STATUS_LINE[status]]
-        for name, value in (*cycle.default_headers, *headers):
-            parts += (name, b": ", value, b"\r\n")
-        parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
-        if cycle.scope["method"] != "HEAD":
-            parts.append(body)
-        self.transport.write(b"".join(parts))
-        if not cycle.keep_alive:
-            self.transport.close()
-        cycle.on_response()
+        body, self._parts = b"".join(self._parts), None
+        self._whole = Exchange(self, dict(self.headers), body, keep_alive=self.parser.should_keep_alive())
+        self.cycle = self._whole  # type: ignore[assignment]
+
+    def _is_ordinary(self) -> bool:
+        return (
+            self.url == EVENTS_URL
+            and self.parser.get_method() == b"POST"
+            and self.parser.get_http_version() == "1.1"
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self.parser.should_upgrade()
+        )
+
+    def _take_whole(self, exchange: Exchange) -> None:
+        self._whole = None
+        try:
+            self.take(Request("POST", exchange.headers, self._address), exchange.body, exchange.reply)
+        except Exception:  # noqa: BLE001 - as an application's server answers: 500, and the process goes on
+            log.exception("a request was not answered")
+            exchange.reply(*Stop(500, "body", "The collector failed").answer())
+
+    def _go_uvicorns_way(self, parts: list[bytes]) -> None:
+        self._parts = None
+        super().on_headers_complete()
+        for part in parts:
+            super().on_body(part)
 
     def pause_writing(self) -> None:
         """The client does not read: it has as long as for sending."""
@@ -151,6 +190,6 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
 
-def build_protocol(doors: Doors) -> type[Connection]:
+def build_protocol(doors: Doors, take: Take) -> type[Connection]:
     """The protocol class for uvicorn, which makes one object a connection and gives it nothing of ours."""
-    return type("BoundedConnection", (Connection,), {"doors": doors})
+    return type("BoundedConnection", (Connection,), {"doors": doors, "take": staticmethod(take)})

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -23,7 +24,7 @@ CONFIG: Mapping[str, str | int | bool] = {
     "message.timeout.ms": TRY_MS,
     "socket.timeout.ms": TRY_MS,
     "reconnect.backoff.max.ms": 1_000,
-    "linger.ms": 10,  # with 2 ms librdkafka takes seven times as much CPU an event; nobody waits for the answer
+    "linger.ms": 2,
     "compression.type": "lz4",
     "queue.buffering.max.kbytes": 65_536,
     "queue.buffering.max.messages": 100_000,
@@ -35,26 +36,37 @@ Answer = KafkaError | None
 """None once all replicas in sync have the records; else what the first one that failed met."""
 
 
+class Keyed(Protocol):
+    """What is sent of a record."""
+
+    @property
+    def key(self) -> bytes: ...
+    @property
+    def value(self) -> bytes: ...
+
+
 class Delivery:
-    """Some records on their way, and the one answer to them."""
+    """Some records on their way, and who is told of it, once."""
 
-    __slots__ = ("answer", "due", "fault", "left")
+    __slots__ = ("done", "due", "fault", "left", "settled")
 
-    def __init__(self, answer: asyncio.Future[Answer], left: int, due: float) -> None:
-        self.answer, self.left, self.due = answer, left, due
+    def __init__(self, done: Callable[[Answer], None], left: int, due: float, settled: "deque[Delivery]") -> None:
+        self.done: Callable[[Answer], None] | None = done
+        self.left, self.due, self.settled = left, due, settled
         self.fault: Answer = None
 
     def report(self, error: KafkaError | None, _: Message) -> None:
-        """A delivery report, as librdkafka calls it."""
+        """A delivery report, as librdkafka calls it: it must not raise, so others are told after it."""
         self.left -= 1
         self.fault = self.fault or error
         if not self.left:
-            self.settle(self.fault)
+            self.settled.append(self)
 
     def settle(self, answer: Answer) -> None:
-        """Answer, once; what librdkafka reports later is of no interest."""
-        if not self.answer.done():
-            self.answer.set_result(answer)
+        """Tell; what librdkafka reports later is of no interest."""
+        done, self.done = self.done, None
+        if done is not None:
+            done(answer)
 
 
 class Producer:
@@ -64,6 +76,8 @@ class Producer:
         self._config = {**CONFIG, **config, "error_cb": self._note}
         self._topic = topic
         self._waiting: dict[float, deque[Delivery]] = {}  # by how long they wait, so that each is in order
+        self._settled: deque[Delivery] = deque()
+        self._loop: asyncio.AbstractEventLoop
         self._timer: asyncio.TimerHandle | None = None
         self._idle = True
         self._kafka = self._connect()
@@ -73,16 +87,20 @@ class Producer:
         """Records and requests that librdkafka has not answered."""
         return len(self._kafka)
 
-    def send(self, records: Sequence[tuple[bytes, bytes]], *, wait_s: float) -> asyncio.Future[Answer]:
-        """Send (key, value) records; answered with the delivery reports, or with a time-out after `wait_s`.
+    def open(self) -> None:
+        """Begin to poll, from the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self.poll()
+
+    def send(self, records: Sequence[Keyed], wait_s: float, done: Callable[[Answer], None]) -> None:
+        """Send records; `done` is told what the delivery reports say, or of a time-out after `wait_s`.
 
         After a time-out they may still arrive: who sends them again sends the same eventIds.
         """
-        loop = asyncio.get_running_loop()
-        delivery = Delivery(loop.create_future(), len(records), loop.time() + wait_s)
+        delivery = Delivery(done, len(records), self._loop.time() + wait_s, self._settled)
         try:
-            for key, value in records:
-                self._kafka.produce(self._topic, value, key, on_delivery=delivery.report)
+            for record in records:
+                self._kafka.produce(self._topic, record.value, record.key, on_delivery=delivery.report)
         except BufferError:
             delivery.settle(KafkaError(KafkaError._QUEUE_FULL))
         except KafkaException as error:
@@ -91,7 +109,6 @@ class Producer:
             self._waiting.setdefault(wait_s, deque()).append(delivery)
             if self._idle:
                 self._poll_in(POLL_S)
-        return delivery.answer
 
     def send_to_partition(self, partition: int, value: bytes) -> None:
         """Send a record without a key, and without an answer."""
@@ -114,12 +131,19 @@ class Producer:
 
     def poll(self) -> None:
         """Serve delivery reports and time-outs, and come again: soon while somebody waits."""
-        self._kafka.poll(0)
-        now = asyncio.get_running_loop().time()
+        try:
+            self._kafka.poll(0)
+            while self._settled:
+                delivery = self._settled.popleft()
+                delivery.settle(delivery.fault)
+            self._expire(self._loop.time())
+        finally:
+            self._poll_in(POLL_S if self._settled or any(self._waiting.values()) else IDLE_POLL_S)
+
+    def _expire(self, now: float) -> None:
         for waiting in self._waiting.values():
-            while waiting and (waiting[0].answer.done() or waiting[0].due <= now):
+            while waiting and (waiting[0].done is None or waiting[0].due <= now):
                 waiting.popleft().settle(KafkaError(KafkaError._TIMED_OUT))
-        self._poll_in(POLL_S if any(self._waiting.values()) else IDLE_POLL_S)
 
     def close(self) -> None:
         """Stop polling."""
@@ -130,7 +154,7 @@ class Producer:
         if self._timer is not None:
             self._timer.cancel()
         self._idle = seconds == IDLE_POLL_S
-        self._timer = asyncio.get_running_loop().call_later(seconds, self.poll)
+        self._timer = self._loop.call_later(seconds, self.poll)
 
     def _connect(self) -> confluent_kafka.Producer:
         try:

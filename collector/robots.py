@@ -4,15 +4,15 @@ from functools import lru_cache
 
 import crawleruseragents
 
-AGENT_CHARS = 256
+AGENT_BYTES = 256
 """Robots name themselves early, and the list's search costs time by the character."""
 
 
-def is_robot(user_agent: str) -> bool:
-    """Whether the kept list crawler-user-agents knows `user_agent`, read to its first 256 characters."""
-    return _known(user_agent[:AGENT_CHARS])
+def is_robot(user_agent: bytes) -> bool:
+    """Whether the kept list crawler-user-agents knows the header's value, read to its first 256 bytes."""
+    return _known(user_agent[:AGENT_BYTES])
 
 
 @lru_cache(maxsize=16_384)
-def _known(user_agent: str) -> bool:
-    return bool(crawleruseragents.is_crawler(user_agent))
+def _known(user_agent: bytes) -> bool:
+    return bool(crawleruseragents.is_crawler(user_agent.decode("latin-1")))

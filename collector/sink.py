@@ -5,10 +5,12 @@ import errno
 import logging
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from confluent_kafka import KafkaError
 
 from collector.frames import Frame, to_frame
+from collector.futures import tell
 from collector.group import GroupWriter
 from collector.metrics import Metrics
 from collector.producer import TRY_MS, Producer
@@ -16,6 +18,8 @@ from collector.spool import Spool, SpoolFull
 from collector.wire import Record
 from contract.failures import TransientError
 from contract.message import heartbeat
+
+Done = Callable[[Exception | None], None]
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +34,11 @@ NEVER_ACCEPTED = frozenset(
 )
 """A broker says the same of such a record each time: it would hold up all behind it."""
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
 
 class Sink:
-    """Stores records; `store` returns when they are safe.
+    """Stores records, and says when they are safe.
 
     While the spool holds anything, all records go through it, and heartbeats wait: a newer event that
     overtakes would move the watermark past the older ones.
@@ -61,38 +67,46 @@ class Sink:
 
     def open(self) -> None:
         """Begin: drain what an earlier process left, and send heartbeats."""
-        self._producer.poll()
+        self._producer.open()
         if self._spooling:
             self._start_draining()
         self._beating = asyncio.get_running_loop().create_task(self._beat())
 
-    async def store(self, records: Sequence[Record]) -> None:
-        """Return when the broker's replicas or the disk have `records`.
-
-        Raises SpoolFull, or TransientError when the disk fails: then nothing was promised.
+    def begin(self, records: Sequence[Record], done: Done) -> None:
+        """Store `records`. `done` is told when the broker's replicas or the disk have them: None,
+        or SpoolFull, or TransientError when the disk fails: then nothing was promised.
         """
-        if not self._spooling:
-            fault = await self._producer.send([(r.key, r.value) for r in records], wait_s=self._ack_wait_s)
-            if fault is None:
-                self._metrics.stored("kafka", len(records))
-                return
-            if not self._spooling:
-                log.warning("the broker does not answer: spooling", extra={"code": fault.name()})
-            self._answered = False
-        await self._to_disk(records)
+        if self._spooling:
+            self._to_disk(records, done)
+        else:
+            self._producer.send(records, self._ack_wait_s, partial(self._on_answer, records, done))
 
-    async def _to_disk(self, records: Sequence[Record]) -> None:
+    def _on_answer(self, records: Sequence[Record], done: Done, fault: KafkaError | None) -> None:
+        if fault is None:
+            self._metrics.stored("kafka", len(records))
+            done(None)
+            return
+        if not self._spooling:
+            log.warning("the broker does not answer: spooling", extra={"code": fault.name()})
+        self._answered = False
+        self._to_disk(records, done)
+
+    def _to_disk(self, records: Sequence[Record], done: Done) -> None:
         self._spooling = True
         write = self._writer.append([to_frame(r.key, r.value) for r in records])
         self._start_draining()
-        try:
-            await write
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise SpoolFull("the disk is full") from error
-            log.error("the spool's disk fails", extra={"errno": error.errno})
-            raise TransientError("neither broker nor disk takes pageviews") from error
-        self._metrics.stored("spool", len(records))
+        write.add_done_callback(partial(self._on_written, len(records), done))
+
+    def _on_written(self, count: int, done: Done, write: "asyncio.Future[None]") -> None:
+        fault = write.exception()
+        if fault is None:
+            self._metrics.stored("spool", count)
+            done(None)
+        elif isinstance(fault, SpoolFull) or (isinstance(fault, OSError) and fault.errno in NO_ROOM):
+            done(SpoolFull("the disk is full"))
+        else:
+            log.error("the spool's disk fails", extra={"errno": getattr(fault, "errno", None)})
+            done(TransientError("neither broker nor disk takes pageviews"))
 
     def _start_draining(self) -> None:
         if self._draining is None:
@@ -137,7 +151,9 @@ class Sink:
         return True
 
     async def _send(self, frames: Sequence[Frame]) -> KafkaError | None:
-        return await self._producer.send([(f.key, f.value) for f in frames], wait_s=DRAIN_WAIT_S)
+        answer: asyncio.Future[KafkaError | None] = asyncio.get_running_loop().create_future()
+        self._producer.send(frames, DRAIN_WAIT_S, partial(tell, answer))
+        return await answer
 
     async def _beat(self) -> None:
         loop = asyncio.get_running_loop()

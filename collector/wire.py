@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
@@ -11,6 +11,7 @@ import orjson
 from collector import mend
 from collector.clock import to_event_ms
 from collector.fields import READERS, Faults, read_fields
+from collector.quick import to_value_quickly
 from contract.message import FIELDS, derive_event_id, to_event_time, to_key
 from contract.names import PAGEVIEW
 
@@ -27,8 +28,7 @@ class Refused(Exception):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One event as the topic holds it."""
 
     event_id: str
@@ -36,7 +36,7 @@ class Record:
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Posted:
     """What one request holds: `records` in the sender's order, None where `faults` has the index."""
 
@@ -53,7 +53,7 @@ def parse_body(body: bytes, *, received_ms: int, robot: bool) -> Posted:
     """
     given = parse_json(body)
     if isinstance(given, dict):
-        return Posted(True, [to_record(to_pageview(given, received_ms=received_ms, robot=robot))], {})
+        return Posted(True, [to_event(given, received_ms=received_ms, robot=robot)], {})
     if not isinstance(given, list) or not 1 <= len(given) <= EVENTS:
         raise Refused({"body": f"Want one event as a JSON object, or an array of 1 to {EVENTS}"})
     posted = Posted(False, [], {})
@@ -68,7 +68,7 @@ def _take(posted: Posted, index: int, event: object, received_ms: int, robot: bo
     try:
         if not isinstance(event, dict):
             raise Refused({"body": "Want a JSON object"})
-        return to_record(to_pageview(event, received_ms=received_ms, robot=robot))
+        return to_event(event, received_ms=received_ms, robot=robot)
     except Refused as refused:
         posted.faults[index] = refused.message
         return None
@@ -94,6 +94,14 @@ def parse_json(body: bytes) -> object:
         return orjson.loads(mend.to_strict(body))
     except ValueError:
         raise Refused({"body": "Not JSON in UTF-8"}) from None
+
+
+def to_event(given: Mapping[str, Any], *, received_ms: int, robot: bool) -> Record:
+    """The record of one event as sent. Raises Refused with all its faults."""
+    value = to_value_quickly(given, received_ms=received_ms, robot=robot, spell=_spell)
+    if value is not None:
+        return Record(given["eventId"], to_key(given["uiud"]), value)
+    return to_record(to_pageview(given, received_ms=received_ms, robot=robot))
 
 
 def to_pageview(given: Mapping[str, Any], *, received_ms: int, robot: bool) -> dict[str, Any]:
