@@ -51,6 +51,7 @@ def tracked_texts():
             if path.suffix in {".py", ".md", ".sh", ".sql", ".txt", ".yaml", ".js", ".html"} and path.is_file():
                 yield path
     yield ROOT / "README.md"
+    yield ROOT / "SECURITY.md"
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)
