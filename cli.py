@@ -14,11 +14,13 @@ COMMANDS = {
     "status": ("local.commands:status", "what runs, and at which address"),
     "env": ("local.commands:env", "shell variables that point Google's clients at the local cloud"),
     "demo": ("local.demo:main", "run the whole pipeline here, on a log or on simulated visitors"),
+    "prove": ("local.prove:main", "kill parts under load, let it heal, and show that nothing is lost or twice"),
     "collect": ("collector.__main__:main", "take pageviews over HTTP; answer when they are safe"),
     "import-log": ("feeds.access_log:main", "send a web server's access log to the backfill topic"),
     "warehouse": ("warehouse.apply:main", "create or update the dataset, its tables and views"),
     "reconcile": ("warehouse.reconcile:main", "account for every pageview, or exit 1 with the missing ones"),
     "explain": ("warehouse.explain:main", "from a session back to its events, files, load jobs and offsets"),
+    "replay": ("warehouse.replay:main", "make a period's sessions again from the archive, and compare"),
 }
 
 

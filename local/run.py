@@ -47,17 +47,32 @@ class Run:
     console: Console
     topic: str
     job: Job | None = None
+    tended: bool = False
+    """Whether a job that ends is started again while something is waited for; otherwise its end is the run's."""
+    restarts: int = 0
+    _submitted: tuple[str, ...] = ()
     _pulse: Sender | None = None
     _pulsed_s: float = field(default=0.0)
 
     def submit(self, trigger: str, *flags: str) -> Job:
         """Start the Spark job on the run's topic."""
+        self._submitted = (trigger, *flags)
         environ = {**os.environ, **self.cloud.environment()}
         self.job = submit(
             self.cloud.state.folder, environ, servers=self.cloud.kafka_servers, bucket=self.cloud.bucket,
             topic=self.topic, trigger=trigger, flags=flags,
         )  # fmt: skip
         return self.job
+
+    def resubmit(self) -> Job:
+        """Start the job once more, as it was submitted, on its checkpoint."""
+        self.restarts += 1
+        return self.submit(*self._submitted)
+
+    def revive(self) -> None:
+        """Start the job again where it has ended, as Dataproc does for a job that may be restarted."""
+        if self.job is not None and self.job.process.poll() is not None:
+            self.resubmit()
 
     def until(self, condition: Callable[[], Any], what: str, timeout_s: float = STEP_S) -> Any:
         """Wait for `condition` with a line that shows how far the job is."""
@@ -66,7 +81,10 @@ class Run:
 
     def _look(self, condition: Callable[[], Any], what: str, status: Status) -> Any:
         if self.job is not None:
-            self.job.check()
+            if self.tended:
+                self.revive()
+            else:
+                self.job.check()
             batches = self.job.batches()
             rows = sum(batch["rowsIn"] for batch in batches)
             status.update(f"{what} ({len(batches)} batches, {rows:,} messages read)")
@@ -100,7 +118,7 @@ class Run:
         return accounts
 
 
-def start_cloud(state: Path, console: Console) -> stack.Stack:
+def start_cloud(state: Path, console: Console, *, deliveries: int = 1, shuffle_seed: int | None = None) -> stack.Stack:
     """An empty local cloud in `state`. What an earlier run left there is stopped and removed, and nothing else."""
     if state.is_dir() and any(state.iterdir()):
         if not (state / LOCK).exists():
@@ -108,7 +126,8 @@ def start_cloud(state: Path, console: Console) -> stack.Stack:
         stack.stop(state)
         commands.wipe(state)
     shutil.rmtree(state / CHECKPOINT, ignore_errors=True)
-    cloud = stack.start(stack.StackSettings(state=state), partial(commands.print_ready, console))
+    settings = stack.StackSettings(state=state, deliveries=deliveries, shuffle_seed=shuffle_seed)
+    cloud = stack.start(settings, partial(commands.print_ready, console))
     os.environ.update(cloud.environment())
     return cloud
 
