@@ -15,7 +15,7 @@ from warehouse.story import EventStory, RowStory, Story, at_ms
 from warehouse.traces import ArchivedEvent, Copy
 
 FATES = {
-    Fate.LATE: "late: read after the watermark had passed the end of its window; in events, in no session",
+    Fate.LATE: "late: read after the watermark had passed its window's end; webevents reconcile --repair appends it",
     Fate.OPEN: "open: its window is not closed yet, or no batch has read it yet",
     Fate.LOST: "lost: read in time, its window closed, and no row holds it: a fault, or a load still under way",
     None: "a custom event: it belongs into events, and into no session",

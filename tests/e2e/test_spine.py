@@ -1,11 +1,13 @@
 """From Kafka to the table through all real parts, every storage event delivered three times and out of order."""
 
+import json
 import os
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from rich.console import Console
 
 from contract.names import BACKFILL_TOPIC
@@ -15,6 +17,7 @@ from local.demo import backfill
 from local.plan import Fate, expect, send
 from local.run import STEP_S, Run, open_warehouse
 from tests.oracle import digest, dump, judge, read_topic
+from warehouse import explain
 
 ROOT = Path(__file__).parents[2]
 LOG = ROOT.parent / "shared" / "data" / "access_log_2015-05-17_18.log"
@@ -107,6 +110,32 @@ def test_every_event_came_three_times_and_was_loaded_once(cloud, backfilled):
     said = (cloud.state.folder / "logs" / "function.log").read_text()
     heard = Counter(name for name in published for _ in range(said.count(f'/{name}"')))
     assert all(heard[name] >= DELIVERIES for name in published)
+
+
+def message_at(servers, place):
+    """The value of one message, by its topic/partition/offset."""
+    topic, partition, offset = place.rsplit("/", 2)
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": "spine", "enable.auto.commit": False})
+    try:
+        consumer.assign([TopicPartition(topic, int(partition), int(offset))])
+        return consumer.poll(30).value()
+    finally:
+        consumer.close()
+
+
+def test_a_row_is_explained_down_to_its_offsets(cloud, backfilled, capsys):
+    row = max(rows_of(backfilled, BACKFILL_TOPIC), key=lambda row: row["Pageviews"])
+    flags = ["--bucket", cloud.bucket, "--project", cloud.project, "--dataset", cloud.dataset]
+    assert explain.main([row["eventIds"][0], *flags, "--limit", "100", "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["sessions"]
+    (load,) = told["loads"]
+    assert told["object"]["uri"] == f"gs://{cloud.bucket}/sessions/v1/{row['batchKey'].replace('/', '/batch=')}.avro"
+    assert (load["state"], load["error"]) == ("DONE", None) and load["rows"] > 0
+    assert [pageview["eventId"] for pageview in told["pageviews"]] == row["eventIds"]
+    for pageview in told["pageviews"]:
+        (copy,) = pageview["copies"]
+        assert json.loads(message_at(cloud.kafka_servers, copy["place"]))["pageUrl"] == pageview["page"]
+        assert copy["object"]["generation"]
 
 
 def test_a_batch_that_is_replayed_changes_nothing(cloud, backfilled):

@@ -9,7 +9,7 @@ import pytest
 
 from cloud_functions.load import job_config
 from contract.failures import ConfigError, WebeventsError
-from contract.names import BatchObject, Kind, load_id, record_name
+from contract.names import CORRECTIONS, BatchObject, Kind, batch_key, load_id, record_name
 from contract.schemas import schema
 from tests.warehouse.conftest import at, bad, event, session
 from warehouse.explain import main
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.stack
 CLOSED_MS = int(at(60).timestamp() * 1000)
 
 
-def publish(room, kind, batch_id, *rows, failures=0):
+def publish(room, kind, batch_id, *rows, query="q", failures=0):
     """The batch's object and its load, as the job and the function make them; `failures` attempts fail before."""
-    batch = BatchObject(kind, "q", batch_id)
+    batch = BatchObject(kind, query, batch_id)
     file = io.BytesIO()
     fastavro.writer(file, fastavro.parse_schema(schema(kind.schema)), rows)
     blob = room.bucket.blob(batch.name)
@@ -138,9 +138,11 @@ def test_a_refused_message_has_its_reason(told, capsys):
 
 
 def test_a_correction_has_an_object_and_no_batch_of_the_stream(told, capsys):
-    made = publish(told, Kind.SESSIONS, 9, session("late", uiud="v", sessionId="t", correction=1, batch=9))
+    appended = session("late", uiud="v", sessionId="t", correction=1, batchKey=batch_key(CORRECTIONS, 1))
+    made = publish(told, Kind.SESSIONS, 1, appended, query=CORRECTIONS)
     (row,) = explain(told, capsys, "v")["sessions"]
     assert (row["correction"], row["batch"], row["object"]["uri"]) == (1, None, made["uri"])
+    assert [load["job"] for load in row["loads"]] == [made["job"]]
     assert main(["v", *flags(told)]) == 0
     assert "a correction is no batch of the stream" in capsys.readouterr().out
 
