@@ -69,10 +69,13 @@ def main(argv: Sequence[str]) -> int:
     client = bigquery_client(settings.project, settings.location)
     bucket = storage_client(settings.project).bucket(settings.bucket)
     traces = Traces(client, settings.dataset, settings.limit, settings.since, settings.until)
+    check_bucket(bucket)
     try:
         story = explain(settings.id[0], traces, client, bucket)
-    except (NotFound, Forbidden) as error:
+    except NotFound as error:
         raise ConfigError(f"{error.message}; 'webevents warehouse apply' makes the tables") from error
+    except Forbidden as error:
+        raise ConfigError(f"{error.message}; SECURITY.md names the rights that this command needs") from error
     if not story.known:
         raise WebeventsError(
             f"{story.id!a} is no uiud, sessionId or eventId in dataset {settings.dataset} between "
@@ -84,6 +87,14 @@ def main(argv: Sequence[str]) -> int:
     else:
         show(story, console if console.is_terminal else Console(width=WIDTH_OF_FILES))
     return 0
+
+
+def check_bucket(bucket: Bucket) -> None:
+    """Raise ConfigError where there is no such bucket: an object asked for in one would just not be there."""
+    try:
+        next(iter(bucket.list_blobs(max_results=1)), None)
+    except (NotFound, Forbidden) as error:
+        raise ConfigError(f"--bucket {bucket.name}: {error.message}") from error
 
 
 def explain(given: str, traces: Traces, client: bigquery.Client, bucket: Bucket) -> Story:

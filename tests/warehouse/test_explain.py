@@ -235,6 +235,7 @@ def test_the_period_bounds_what_is_found(told, capsys):
         pytest.param([], "ID: required", id="no id"),
         pytest.param(["a", "b"], "want one ID", id="two ids"),
         pytest.param(["a", "--dataset", "x`; DROP"], "want letters, digits and _", id="a dataset that is none"),
+        pytest.param(["a", "--bucket", "no-such-bucket"], "--bucket no-such-bucket: ", id="a bucket that is not there"),
         pytest.param(["a", "--dataset", "nowhere"], "webevents warehouse apply", id="a dataset that is not there"),
     ],
 )
