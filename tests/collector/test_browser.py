@@ -2,7 +2,10 @@
 
 import contextlib
 import os
+import signal
+import subprocess
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -131,18 +134,19 @@ def test_two_tabs_share_visitor_session_and_queue(
     first.goto(f"{site}/first")
     is_sent(first)
     collector.kill()
-    second.goto(f"{site}/second")
+    second.goto(f"{site}/second")  # its tag is the cached one: it was loaded for a day
+    second.wait_for_function(f"window.webevents && {QUEUED} == 1", polling=20)
     first.evaluate("history.pushState({}, '', '/third')")
-    first.wait_for_timeout(300)
+    first.wait_for_function(f"{QUEUED} == 2", polling=20)
     collector.restart()
     for page in (first, second):
         page.evaluate("dispatchEvent(new Event('online'))")
     is_sent(first)
     is_sent(second)
     events = read_topic(kafka_servers, topic)
-    paths = [event["pageUrl"].removeprefix(site) for event in events]
-    assert sorted(paths) == ["/first", "/second", "/third"] or "/second" not in paths  # without the collector, no tag
-    assert len({event["eventId"] for event in events}) == len(events)
+    assert sorted(event["pageUrl"].removeprefix(site) for event in events) == ["/first", "/second", "/third"]
+    assert sorted(event["seq"] for event in events) == [1, 2, 3]
+    assert len({event["eventId"] for event in events}) == 3
     assert len({(event["uiud"], event["sessionId"]) for event in events}) == 1
 
 
@@ -294,18 +298,57 @@ def test_a_wrong_clock_is_learnt_and_corrected(
     assert abs(second["receivedAt"] - second["sentAt"]) < 30_000
 
 
+PRERENDER_MS = 2_000
+AHEAD = """<script>
+window.webevents = function () { (webevents.q = webevents.q || []).push(arguments) };
+if (location.pathname == "/start") {
+    const rules = document.createElement("script");
+    rules.type = "speculationrules";
+    rules.textContent = '{"prerender": [{"source": "list", "urls": ["/next", "/never"], "eagerness": "immediate"}]}';
+    document.head.append(rules);
+    setTimeout(() => location.href = "/next", PRERENDER_MS);
+}
+if (document.prerendering)
+    document.addEventListener("prerenderingchange", () => webevents("Shown after prerendering"));
+</script>"""
+
+
 def test_a_prerendered_page_counts_when_it_is_shown(
+    collector: CollectorProcess, kafka_servers: str, topic: str, tmp_path: Any
+) -> None:
+    head = AHEAD.replace("PRERENDER_MS", str(PRERENDER_MS))
+    with serve_site(collector.url, tag=f'{head}<script async src="{collector.url}/tag.js"></script>') as origin:
+        # Pages of a driven browser are not activated: this one drives itself.
+        command = [chromium_path(), *FLAGS, "--headless", f"--user-data-dir={tmp_path / 'profile'}",
+                   "--remote-debugging-port=0", f"{origin}/start"]  # fmt: skip
+        browser = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            wait_for(lambda: len(in_order(kafka_servers, topic)) >= 3, "two views, and an event of the shown page")
+        finally:
+            os.killpg(browser.pid, signal.SIGKILL)
+            browser.wait()
+    events = read_topic(kafka_servers, topic)
+    assert sorted((event["pageUrl"].removeprefix(origin), event["eventType"]) for event in events) == [
+        ("/next", "Pageview"), ("/next", "Shown after prerendering"), ("/start", "Pageview"),
+    ]  # fmt: skip
+    at = {event["pageUrl"].removeprefix(origin): event["timestamp"] for event in events}
+    shown_after = datetime.fromisoformat(at["/next"]) - datetime.fromisoformat(at["/start"])
+    assert shown_after.total_seconds() * 1_000 >= PRERENDER_MS * 0.9
+    assert len({(event["uiud"], event["sessionId"]) for event in events}) == 1
+
+
+def test_nothing_is_left_by_a_page_that_is_prerendered_and_never_shown(
     context: Any, collector: CollectorProcess, site: str, kafka_servers: str, topic: str
 ) -> None:
-    # Driven browsers do not prerender: the page is told that it is, and later that it is shown.
     context.add_init_script("Object.defineProperty(document, 'prerendering', {get: () => !window.shown})")
     page = context.new_page()
-    page.goto(f"{site}/one")
-    page.wait_for_timeout(300)
+    with page.expect_response("**/tag.js"):
+        page.goto(f"{site}/one")
+    page.evaluate("history.pushState({}, '', '/two')")
     assert traces(context, page) == ([], 0)
     page.evaluate("window.shown = true; document.dispatchEvent(new Event('prerenderingchange'))")
     is_sent(page)
-    assert [shown(view, site)[0] for view in in_order(kafka_servers, topic)] == ["/one"]
+    assert [shown(view, site)[0] for view in in_order(kafka_servers, topic)] == ["/two"]
 
 
 LEAVE_AT_ONCE = """
@@ -322,7 +365,7 @@ window.fetch = function () {
 def test_views_left_in_the_moment_of_sending(
     context: Any, collector: CollectorProcess, site: str, kafka_servers: str, topic: str
 ) -> None:
-    views = int(os.environ.get("WEBEVENTS_VIEWS", "250"))  # 1000 take one to three minutes
+    views = int(os.environ.get("WEBEVENTS_VIEWS") or (1_000 if os.environ.get("WEBEVENTS_LONG") else 250))
     context.add_init_script(LEAVE_AT_ONCE.replace("VIEWS", str(views)))
     page = context.new_page()
     reached: list[str] = []
