@@ -74,6 +74,14 @@ def read_records(bucket: Bucket, *, since: datetime | None = None) -> list[Batch
     return sorted(records, key=lambda record: (record.query_id, record.batch_id))
 
 
+def read_last_records(bucket: Bucket) -> list[BatchRecord]:
+    """The newest record of each sessions query, in the order of the query ids."""
+    last: dict[str, Blob] = {}
+    for blob in bucket.list_blobs(prefix=PREFIX):  # in the order of names, which is that of the batches
+        last[blob.name.rpartition("/")[0]] = blob
+    return [read_record(blob) for _, blob in sorted(last.items())]
+
+
 def read_record(blob: Blob) -> BatchRecord:
     """The record in `blob`. Raises ConfigError naming the object where it holds none."""
     try:

@@ -14,7 +14,7 @@ SAME = """
     Select From Join Where Group Having Qualify Order Ordered Limit Offset With CTE Subquery Union Except Intersect
     Alias Column Identifier Star TableAlias Paren And Or Not Is Null Boolean Exists Case If Coalesce Nullif
     Add Sub Mul Mod IntDiv Neg Distinct Window WindowSpec Var PropertyEQ DataType DataTypeParam ColumnDef
-    Count CountIf Sum Avg Min Max AnyValue LogicalOr LogicalAnd
+    Count Sum Avg Min Max AnyValue LogicalOr LogicalAnd
     RowNumber Rank DenseRank Ntile Lag Lead FirstValue LastValue NthValue RespectNulls
     Lower Upper StartsWith EndsWith Concat DPipe Abs Sqrt Ln Greatest Least StrPosition Replace Reverse IsNan
     RegexpLike RawString NullSafeEQ NullSafeNEQ ToBase64 Split RegexpReplace
@@ -35,6 +35,7 @@ REWRITES: dict[type[Node], Callable[[Node], Node]] = {
     exp.ArrayAgg: lambda node: node if isinstance(node.parent, exp.IgnoreNulls) else values.aggregate_array(node),
     exp.ArrayConcatAgg: values.aggregate_array,
     exp.GroupConcat: values.aggregate_text,
+    exp.CountIf: values.count_if,
     exp.Bracket: values.bracket,
     exp.Struct: values.struct,
     exp.Array: values.array,

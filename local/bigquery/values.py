@@ -127,6 +127,13 @@ def aggregate_text(node: Node) -> Node:
     return call("string_agg", value, last)
 
 
+def count_if(node: Node) -> Node:
+    """COUNTIF, which is 0 over no rows where DuckDB's is NULL."""
+    if isinstance(node.this, exp.Distinct):
+        raise refused("COUNTIF with DISTINCT")
+    return exp.Count(this=exp.Case(ifs=[exp.If(this=node.this, true=exp.Literal.number(1))]))
+
+
 def bracket(node: Node) -> Node:
     """array[OFFSET(n)] and its kin; a plain [n] counts from 0 too."""
     position = node.expressions[0]

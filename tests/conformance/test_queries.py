@@ -129,6 +129,8 @@ INSERT INTO `{name}` (who, at, n, tags) VALUES
 QUERIES = [
     ("SELECT who, COUNT(*), SUM(n), COUNT(DISTINCT n), COUNTIF(n > 1) FROM {d}.hits GROUP BY 1 ORDER BY who",
      [("a", 2, 3, 2, 1), ("b", 2, 3, 1, 1)]),
+    ("SELECT COUNTIF(n > 1), COUNT(n), LOGICAL_OR(n > 1) FROM {d}.hits WHERE FALSE", [(0, 0, None)]),
+    ("SELECT n, COUNTIF(n > 1) OVER (ORDER BY n) FROM {d}.hits WHERE n IS NOT NULL ORDER BY n", [(1, 0), (2, 1), (3, 2)]),
     ("SELECT DATE(at) AS day, COUNT(*) FROM {d}.hits GROUP BY day HAVING COUNT(*) > 1 ORDER BY day DESC LIMIT 1",
      [(date(2024, 1, 2), 2)]),
     ("SELECT LOGICAL_OR(n > 2), LOGICAL_AND(n > 0), MIN(n), MAX(n), AVG(n) FROM {d}.hits", [(True, True, 1, 3, 2.0)]),
@@ -147,6 +149,23 @@ QUERIES = [
      "UNBOUNDED FOLLOWING) AS first FROM {d}.hits WHERE who = 'b'", [(3,), (3,)]),
     ("SELECT who, n FROM {d}.hits WHERE TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY who ORDER BY at DESC) = 1 "
      "ORDER BY who", [("a", 2), ("b", 3)]),
+    ("SELECT who, l.n AS a, r.n AS b FROM (SELECT who, n FROM {d}.hits WHERE n < 3) AS l FULL JOIN "
+     "(SELECT who, n FROM {d}.hits WHERE n > 2) AS r USING (who) ORDER BY who, a",
+     [("a", 1, None), ("a", 2, None), ("b", None, 3)]),
+    ("SELECT n FROM {d}.hits WHERE n > 0 AND at NOT IN (SELECT at FROM {d}.hits WHERE who = 'a') ORDER BY n", [(3,)]),
+    ("SELECT STRING_AGG(who, '' ORDER BY at DESC, n) FROM {d}.hits", [("bbaa",)]),
+    ("SELECT STRING_AGG(who, '' ORDER BY at) FROM {d}.hits WHERE FALSE", [(None,)]),
+    ("SELECT ARRAY_TO_STRING(ARRAY(SELECT CONCAT(CAST(BYTE_LENGTH(tag) AS STRING), ':', tag) FROM UNNEST(tags) AS tag "
+     "WITH OFFSET AS i ORDER BY i), ',') FROM {d}.hits ORDER BY at", [("1:x,1:y",), ("1:z",), ("1:x",), ("",)]),
+    ("SELECT who, ARRAY_AGG(STRUCT(n, tags) ORDER BY at) AS both FROM {d}.hits GROUP BY who ORDER BY who",
+     [("a", [{"n": 1, "tags": ["x", "y"]}, {"n": 2, "tags": ["z"]}]),
+      ("b", [{"n": None, "tags": ["x"]}, {"n": 3, "tags": []}])]),
+    ("SELECT who, ARRAY_AGG(IF(n > 5 OR who = 'b', STRUCT(n AS number), NULL) IGNORE NULLS ORDER BY at LIMIT 1)"
+     "[SAFE_OFFSET(0)].number AS first FROM {d}.hits GROUP BY who ORDER BY who", [("a", None), ("b", None)]),
+    ("SELECT tags[SAFE_OFFSET(i)] AS tag, at FROM {d}.hits AS h CROSS JOIN UNNEST(h.tags) AS other WITH OFFSET AS i "
+     "WHERE who = 'b'", [("x", at("2024-01-02T08:00:00"))]),
+    ("SELECT who, TO_HEX(SHA256(text)) AS digest FROM (SELECT DISTINCT who, CONCAT(who, 'ä') AS text FROM {d}.hits) "
+     "WHERE who = 'a'", [("a", "a8cfaba558f062438616f22db36b78b219373c2596beb14e58e4278780d2f788")]),
     ("WITH seen AS (SELECT DISTINCT who FROM {d}.hits WHERE n = 1) SELECT h.n FROM {d}.hits AS h "
      "LEFT JOIN seen USING (who) WHERE seen.who IS NULL ORDER BY n", [(None,), (3,)]),
     ("SELECT * EXCEPT (tags, at) FROM {d}.hits WHERE n IN (SELECT MAX(n) FROM {d}.hits)", [("b", 3)]),
@@ -182,6 +201,7 @@ REFUSED = [
     "SELECT * FROM {d}.hits TABLESAMPLE SYSTEM (10 PERCENT)",
     "SELECT DATE(at) AS at, COUNT(*) FROM {d}.hits GROUP BY at",
     "SELECT who FROM {d}.hits GROUP BY ROLLUP(who)",
+    "SELECT COUNTIF(DISTINCT n > 1) FROM {d}.hits",
     "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT * FROM r",
     "SELECT 1; SELECT 2",
     "SELECT JSON_VALUE('{}', '$.a')",
@@ -329,6 +349,11 @@ def test_ddl_makes_alters_truncates_and_drops(warehouse: Warehouse) -> None:
     assert [(f.name, f.field_type, f.mode) for f in table.schema] == [
         ("id", "INTEGER", "NULLABLE"), ("at", "TIMESTAMP", "NULLABLE"), ("tags", "STRING", "REPEATED"),
     ]  # fmt: skip
+    rows(
+        "CREATE OR REPLACE TABLE {d}.t (id INT64 NOT NULL, at TIMESTAMP, tags ARRAY<STRING>) "
+        "PARTITION BY DATE(at) CLUSTER BY id AS SELECT x AS other, TIMESTAMP '2024-01-01', ['x'] FROM UNNEST([1]) AS x"
+    )
+    assert [(f.name, f.mode) for f in warehouse.client.get_table(warehouse.name("t")).schema][0] == ("id", "REQUIRED")
     rows("ALTER TABLE {d}.t ADD COLUMN IF NOT EXISTS more STRING")
     assert rows("SELECT id, at, tags, more FROM {d}.t") == [(1, at("2024-01-01"), ["x"], None)]
     rows("CREATE OR REPLACE VIEW {d}.v OPTIONS(description = 'seen') AS SELECT id FROM {d}.t")
