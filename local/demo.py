@@ -22,7 +22,7 @@ from feeds.produce import Sender
 from local import shop, watch
 from local.audience import LATE_BY_MS, Audience, Shares, Sort, draw
 from local.browser import Visit, find_chromium, walk
-from local.job import wait_until
+from local.job import JVM, SHORT_LIVED_JVM, wait_until
 from local.ledger import Ledger, Outcome
 from local.messages import bad_values
 from local.outcome import check_visit, print_outcome, print_visit, to_json
@@ -37,6 +37,7 @@ instead. It ends with tables and with the line that accounts for every pageview;
 With --open it goes on: visit the sample site yourself and see your own pageviews arrive, until Ctrl-C."""
 
 BACKFILL_S = 1800.0
+LARGE_LOG_BYTES = 64 * 1024 * 1024
 LATE = 20
 POISON_EACH = 3
 PER_SECOND = 400.0
@@ -125,7 +126,8 @@ def backfill(run: Run, log: str, own_site: str) -> None:
     site_flag = ["--site", own_site] if own_site else []
     if access_log.main([log, "--kafka-servers", run.cloud.kafka_servers, "--topic", run.topic, *site_flag]):
         run.console.print("[bold]the log was not read to its end; what was read goes on[/bold]")
-    job = run.submit("available-now")
+    jvm = JVM if Path(log).stat().st_size > LARGE_LOG_BYTES else SHORT_LIVED_JVM
+    job = run.submit("available-now", jvm=jvm)
     run.until(lambda: job.process.poll() == 0, "the Spark job reads the backfill", BACKFILL_S)
 
 

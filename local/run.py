@@ -15,7 +15,7 @@ from rich.status import Status
 from contract.failures import ConfigError
 from feeds.produce import Sender
 from local import commands, stack
-from local.job import CHECKPOINT, Job, submit, wait_until
+from local.job import CHECKPOINT, SHORT_LIVED_JVM, Job, submit, wait_until
 from local.outcome import Warehouse
 from local.state import LOCK
 from warehouse.accounts import Accounts
@@ -54,13 +54,13 @@ class Run:
     _pulse: Sender | None = None
     _pulsed_s: float = field(default=0.0)
 
-    def submit(self, trigger: str, *flags: str) -> Job:
+    def submit(self, trigger: str, *flags: str, jvm: str = SHORT_LIVED_JVM) -> Job:
         """Start the Spark job on the run's topic."""
         self._submitted = (trigger, *flags)
         environ = {**os.environ, **self.cloud.environment()}
         self.job = submit(
             self.cloud.state.folder, environ, servers=self.cloud.kafka_servers, bucket=self.cloud.bucket,
-            topic=self.topic, trigger=trigger, flags=flags,
+            topic=self.topic, trigger=trigger, flags=flags, jvm=jvm,
         )  # fmt: skip
         return self.job
 
