@@ -119,7 +119,9 @@ def check_bounds(peak_mb: float, spooled_bytes: int) -> Finding:
 
 def check_signs(faults: Collection[Fault]) -> Finding:
     """I9: every fault was told by a log line."""
-    silent = [f"{fault.kind} at {fault.at_s:.0f} s" for fault in faults if (fault.loud_s or LOUD_S + 1) > LOUD_S]
+    silent = [
+        f"{fault.kind} at {fault.at_s:.0f} s" for fault in faults if fault.loud_s is None or fault.loud_s > LOUD_S
+    ]
     slowest_s = max((fault.loud_s or 0.0 for fault in faults), default=0.0)
     found = f"{len(faults)} faults, the slowest told after {slowest_s:.0f} s, silent"
     return _finding("I9 loud", f"each fault is in a log within {LOUD_S:.0f} s", silent, found)
@@ -155,7 +157,8 @@ def _merged(rows: Iterable[Row]) -> Hits:
         key = (row["uiud"], row["sessionId"], _ms(row["window_start"]))
         columns = ("eventIds", "Pages", "pageTitles", "referrer", "LandingPageCode")
         times = [_ms(at) for at in row["sessionTimestamps"]]
-        grouped[key] += [list(hit) for hit in zip(times, *(row[name] for name in columns), strict=True)]
+        # Where an array is too short, the hits beyond it are missing here: the row differs.
+        grouped[key] += [list(hit) for hit in zip(times, *(row[name] for name in columns), strict=False)]
     return {key: sorted(group) for key, group in grouped.items()}
 
 
@@ -169,11 +172,11 @@ def _is_well_formed(row: Row, window_ms: int) -> bool:
     start_ms, times = _ms(row["window_start"]), [_ms(at) for at in row["sessionTimestamps"]]
     columns = ("eventIds", "Pages", "pageTitles", "referrer", "LandingPageCode")
     return (
-        start_ms % window_ms == 0
+        {len(row[name]) for name in columns} == {len(times)} == {row["Pageviews"]}
+        and start_ms % window_ms == 0
         and _ms(row["window_end"]) == start_ms + window_ms
         and all(start_ms <= at < start_ms + window_ms for at in times)
         and list(zip(times, row["eventIds"], strict=True)) == sorted(zip(times, row["eventIds"], strict=True))
-        and {len(row[name]) for name in columns} == {len(times)} == {row["Pageviews"]}
     )
 
 
