@@ -17,11 +17,16 @@ from local.demo import backfill
 from local.plan import Fate, expect, send
 from local.run import STEP_S, Run, open_warehouse
 from tests.oracle import digest, dump, judge, read_topic
-from warehouse import explain
+from warehouse import explain, replay
+from warehouse.repair import repair
+from warehouse.tables import Tables
 
 ROOT = Path(__file__).parents[2]
 LOG = ROOT.parent / "shared" / "data" / "access_log_2015-05-17_18.log"
 DELIVERIES = 3
+DAYS_OF_THE_PLAN = """
+SELECT CAST(DATE(window_start) AS STRING) AS day FROM `{dataset}.sessions`
+WHERE window_start >= '2016-01-01' GROUP BY day ORDER BY day"""
 PLANNED = "webevent.planned"
 """A topic without the collector's heartbeats: a plan has a clock of its own, of the hours before now."""
 
@@ -138,6 +143,22 @@ def test_a_row_is_explained_down_to_its_offsets(cloud, backfilled, capsys):
         assert copy["object"]["generation"]
 
 
+def replayed(cloud, capsys, first_day, last_day):
+    """Exit code and outcome of a replay of these days."""
+    flags = ["--bucket", cloud.bucket, "--project", cloud.project, "--dataset", cloud.dataset, "--json"]
+    code = replay.main([*flags, "--from", first_day, "--to", last_day])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_two_replays_of_the_access_log_are_equal_and_differ_in_nothing(cloud, backfilled, capsys):
+    code, found = replayed(cloud, capsys, "2015-05-17", "2015-05-18")
+    assert (code, found["equal"], found["leftOut"], found["keys"]) == (0, True, [], {})
+    assert found["replayed"]["rows"] == len(rows_of(backfilled, BACKFILL_TOPIC))
+    assert replayed(cloud, capsys, "2015-05-17", "2015-05-18") == (code, found)
+    made = backfilled.warehouse.ask(f"SELECT * FROM `{cloud.dataset}_replay.sessions`")
+    assert dump(made) == dump(rows_of(backfilled, BACKFILL_TOPIC))
+
+
 def test_a_batch_that_is_replayed_changes_nothing(cloud, backfilled):
     commits = cloud.state.folder / "checkpoint" / BACKFILL_TOPIC / "sessions" / "commits"
     last = max((path for path in commits.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
@@ -170,3 +191,20 @@ def test_the_accounts_of_simulated_visitors_are_the_plans(visited):
     assert (accounts.total.late, accounts.total.open) == (wanted["late"], 0)
     (topic,) = accounts.topics
     assert (topic.messages, topic.heartbeats) == (wanted["messages"], wanted["heartbeat"])
+
+
+def test_late_pageviews_are_repaired_through_the_bucket_and_the_function(cloud, visited, capsys):
+    run, _ = visited
+    before = run.accounts()
+    done = repair(Tables(run.warehouse.client, cloud.dataset), run.warehouse.bucket)
+    assert sum(made.pageviews for made in done.made) == before.total.late > 0
+    run.until(lambda: not run.accounts().total.late, "loading the correction")
+    after = run.accounts()
+    assert after.holds
+    assert after.pageviews_in_sessions == before.pageviews_in_sessions + before.total.late
+    assert repair(Tables(run.warehouse.client, cloud.dataset), run.warehouse.bucket).made == []
+    days = [row["day"] for row in run.warehouse.ask(DAYS_OF_THE_PLAN)]
+    code, found = replayed(cloud, capsys, days[0], days[-1])
+    assert (code, found["equal"], found["leftOut"]) == (0, True, [])
+    made = run.warehouse.ask(f"SELECT * FROM `{cloud.dataset}_replay.sessions`")
+    assert dump(made) == dump(judge(read_topic(cloud.kafka_servers, PLANNED)).sessions)

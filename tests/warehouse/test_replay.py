@@ -1,4 +1,4 @@
-"""A period made again from the archive: equal to the stream's rows, and each single fault in the live table is found."""
+"""A period made again from the archive: equal to the stream's rows, and each single fault in the table is found."""
 
 import json
 from typing import Any
