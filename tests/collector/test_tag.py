@@ -26,6 +26,30 @@ def test_the_served_file_is_made_of_the_source() -> None:
         assert lock[file.name] == hashlib.sha256(file.read_bytes()).hexdigest(), "run scripts/build_tag.sh"
 
 
+COMMENTS = re.compile(r"/\*.*?\*/|(?:^|(?<=\s))//[^\n]*", re.DOTALL)
+LITERALS = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
+
+
+def words(script: str) -> tuple[set[str], set[str]]:
+    """What no minifier may change: the texts in quotes, and the names behind a dot."""
+    code = COMMENTS.sub("", script)
+    names = re.findall(r"[\w)\]]\??\.([A-Za-z]\w+)", LITERALS.sub("0", code))
+    return {text[1:-1] for text in LITERALS.findall(code)}, set(names)
+
+
+def test_the_served_file_says_what_the_source_says() -> None:
+    source, served = words(SOURCE.read_text(encoding="utf-8")), words(SERVED.read_text(encoding="utf-8"))
+    assert len(source[0]) > 30
+    assert len(source[1]) > 50
+    assert served == source, "run scripts/build_tag.sh"
+
+
+def test_the_lock_names_the_minifier_that_the_build_uses() -> None:
+    lock = (ROOT / "collector" / "tag.lock").read_text(encoding="utf-8").splitlines()[0]
+    build = (ROOT / "scripts" / "build_tag.sh").read_text(encoding="utf-8")
+    assert lock == f"terser {re.search(r'^VERSION=(.+)$', build, re.MULTILINE)[1]}"  # type: ignore[index]
+
+
 @pytest.mark.skipif(
     not (ROOT / "node_modules" / ".bin" / "terser").exists() or shutil.which("node") is None,
     reason="no terser: npm install --no-save terser",
