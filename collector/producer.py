@@ -24,7 +24,7 @@ CONFIG: Mapping[str, str | int | bool] = {
     "message.timeout.ms": TRY_MS,
     "socket.timeout.ms": TRY_MS,
     "reconnect.backoff.max.ms": 1_000,
-    "linger.ms": 2,
+    "linger.ms": 2,  # at 10 the same connections send half as many events, for some 5 us of CPU less an event
     "compression.type": "lz4",
     "queue.buffering.max.kbytes": 65_536,
     "queue.buffering.max.messages": 100_000,
