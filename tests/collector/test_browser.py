@@ -361,11 +361,14 @@ window.fetch = function () {
 """
 
 
+VIEWS = int(os.environ.get("WEBEVENTS_VIEWS", "250"))
+
+
 @pytest.mark.timeout(280)
+@pytest.mark.parametrize("views", [VIEWS, pytest.param(1_000, marks=pytest.mark.long)])
 def test_views_left_in_the_moment_of_sending(
-    context: Any, collector: CollectorProcess, site: str, kafka_servers: str, topic: str
+    context: Any, collector: CollectorProcess, site: str, kafka_servers: str, topic: str, views: int
 ) -> None:
-    views = int(os.environ.get("WEBEVENTS_VIEWS") or (1_000 if os.environ.get("WEBEVENTS_LONG") else 250))
     context.add_init_script(LEAVE_AT_ONCE.replace("VIEWS", str(views)))
     page = context.new_page()
     reached: list[str] = []

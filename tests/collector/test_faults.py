@@ -1,7 +1,6 @@
 """What is answered with 200 is in the topic: over kill -9, without a broker, with a stopped one, with a full disk."""
 
 import contextlib
-import os
 import random
 import resource
 import signal
@@ -21,7 +20,6 @@ pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 RSS_MB = 250
 ANSWER_S = 5
-LONG = pytest.mark.skipif(not os.environ.get("WEBEVENTS_LONG"), reason="takes minutes: WEBEVENTS_LONG=1 runs it")
 
 
 class Broker:
@@ -111,7 +109,7 @@ AWAY = {
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("fault", "seconds"),
-    [pytest.param(*away, marks=[LONG] if away[1] > 15 else []) for away in AWAY.values()],
+    [pytest.param(*away, marks=[pytest.mark.long] if away[1] > 15 else []) for away in AWAY.values()],
     ids=AWAY,
 )
 def test_a_broker_away_under_load(own_broker: Broker, tmp_path: Path, fault: str, seconds: int) -> None:
