@@ -1,6 +1,7 @@
 """From the first batch to the last: watch the queries, stop them on SIGTERM, tell an asked end from a fault."""
 
 import logging
+import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -11,12 +12,13 @@ from pyspark.java_gateway import ensure_callback_server_started
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from contract.failures import WebeventsError
-from streaming.checkpoint import Checkpoint
+from contract.failures import ConfigError, WebeventsError
+from streaming.checkpoint import Checkpoint, damaged
 from streaming.sinks import Gate
 
 log = logging.getLogger(__name__)
 POLL_S = 0.5
+STATE_FILE = re.compile(r"[a-z]+:/\S*/state/\d+/\d+/[\w.-]*\w")
 
 
 class TermHandler:
@@ -94,7 +96,7 @@ def watch(started: Sequence[Started], gate: Gate, *, drains: bool) -> bool:
         return all(each.query.exception() is None or gate.refused for each in started)
     asked = drains and not failed
     if not asked:
-        _report([each.query for each in ended], gate)
+        _report(ended, gate)
         _finish([each.query for each in started if each.query.isActive])
     return asked
 
@@ -107,10 +109,24 @@ def _finish(queries: Sequence[StreamingQuery]) -> None:
         query.stop()
 
 
-def _report(ended: Sequence[StreamingQuery], gate: Gate) -> None:
-    for query in ended:
-        named = gate.failure if isinstance(gate.failure, WebeventsError) else reason_of(query)
-        log.error("query ended unasked", extra={"query": query.name, "reason": str(named)})
+def _report(ended: Sequence[Started], gate: Gate) -> None:
+    for each in ended:
+        named = gate.failure if isinstance(gate.failure, WebeventsError) else None
+        named = named or damaged_state(str(each.query.exception()), each.checkpoint.path)
+        log.error(
+            "query ended unasked", extra={"query": each.query.name, "reason": str(named or reason_of(each.query))}
+        )
+
+
+def damaged_state(told: str, checkpoint: str) -> ConfigError | None:
+    """The failure for a query that ended because its state cannot be loaded; None where `told` is another fault.
+
+    Names the file, or all of the state where Spark does not say which one.
+    """
+    if "CANNOT_LOAD_STATE_STORE" not in told:
+        return None
+    found = STATE_FILE.search(told)
+    return damaged(found[0] if found else f"{checkpoint}/state")
 
 
 def reason_of(query: StreamingQuery) -> str:
