@@ -23,8 +23,8 @@ from warehouse.tables import BEGIN, END, Tables
 MARGIN = timedelta(days=1)
 """Sessions are looked at so far beyond the period: a window of up to a day may lie across its ends."""
 ROUNDS = 10
-PAGEVIEWS_PER_CORRECTION = 50_000
-"""2 MB of eventIds in a question, of 10 MB that BigQuery allows."""
+PAGEVIEWS_PER_CORRECTION = 20_000
+"""0.8 MB of eventIds in a question, of 10 MB that BigQuery allows; and an object that is sent in one request."""
 
 
 @dataclass(frozen=True)

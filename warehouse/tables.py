@@ -150,8 +150,9 @@ class Tables:
             ]  # fmt: skip
 
     def corrections(self) -> set[int]:
-        """The numbers of the corrections that are loaded."""
-        return {row.correction for row in self._ask(CORRECTIONS)}
+        """The numbers of the corrections that are loaded, of whatever period."""
+        rows = self.client.query_and_wait(CORRECTIONS.replace("{dataset}", self.dataset))
+        return {row.correction for row in rows}
 
     def rows(self, event_ids: Sequence[str], *, window_s: int, correction: int, batch_key: str) -> Iterator[Any]:
         """Session rows of these pageviews alone, each in one row only: of its copies the earliest counts."""

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from warehouse.records import BatchRecord, Fate, History, parse_record
+from contract.names import record_name
+from warehouse.records import BatchRecord, Fate, History, parse_record, read_last_records
 
 MINUTE = 60_000
 WINDOW_END = 30 * MINUTE
@@ -75,3 +76,11 @@ def test_a_record_is_read():
 def test_no_record(content):
     with pytest.raises((ValueError, KeyError, TypeError)):
         parse_record(content)
+
+
+@pytest.mark.stack
+def test_the_last_record_of_each_query_is_the_one_with_the_highest_number(room):
+    for query, batch_id in (("q", 9), ("q", 10), ("r", 2), ("q", 8)):
+        fields = {**RECORD, "queryId": query, "batchId": batch_id}
+        room.bucket.blob(record_name(query, batch_id)).upload_from_string(json.dumps(fields))
+    assert [(each.query_id, each.batch_id) for each in read_last_records(room.bucket)] == [("q", 10), ("r", 2)]

@@ -226,7 +226,7 @@ def kill(*_: Any, **__: Any) -> None:
     raise Killed
 
 
-@pytest.mark.parametrize("chunk", [1, 50_000], ids=["a correction a pageview", "one correction"])
+@pytest.mark.parametrize("chunk", [1, 20_000], ids=["a correction a pageview", "one correction"])
 @pytest.mark.parametrize("step", ["before the rows", "before the object", "after the object"])
 def test_killed_anywhere_and_run_again_each_pageview_is_appended_once(late, monkeypatch, step, chunk):
     monkeypatch.setattr(repairs, "PAGEVIEWS_PER_CORRECTION", chunk)

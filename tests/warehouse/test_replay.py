@@ -211,6 +211,17 @@ def test_the_period_is_whole_days_of_window_beginnings(stream, capsys):
     assert replay(stream, capsys, "--from", "2026-01-02", "--to", "2026-01-04")[1]["live"]["rows"] == 7
 
 
+def test_a_window_across_midnight_belongs_to_the_day_of_its_beginning(room, capsys):
+    record(room, 0, range(0, 100), watermark_ms=to_ms(60 * 72), late_ms=0, window_s=7 * 3600)
+    pageviews = [pageview("a", 13 * 60, uiud="v"), pageview("b", 14.5 * 60)]
+    archive(room, range(0, 100), *pageviews)
+    rows = sessions_of(*pageviews, window_s=7 * 3600, batchKey="q/000000000000")
+    assert {row["window_start"].day for row in rows} == {2}
+    room.load(Kind.SESSIONS, *rows)
+    code, found = replay(room, capsys)
+    assert (code, found["live"]["rows"], found["windowSeconds"]) == (0, 2, 25_200)
+
+
 def test_an_empty_period_is_no_difference(stream, capsys):
     code, found = replay(stream, capsys, "--from", "2025-01-01", "--to", "2025-01-01")
     assert (code, found["live"]["rows"], found["equal"]) == (0, 0, True)
