@@ -142,7 +142,7 @@ def report(results: Mapping[str, Mapping[str, list[float]]]) -> None:
         print(
             f"| {name} | {rate} | {faster:.1f}x "
             f"| {found['cpu_s_per_100k']:.1f} | {ours['cpu_s_per_100k'] / found['cpu_s_per_100k']:.2f} "
-            f"| {found['p50_ms']:.1f} | {found['p99_ms']:.1f} | {found['errors']:.0f} |"
+            f"| {found['p50_ms']:,.1f} | {found['p99_ms']:,.1f} | {found['errors']:.0f} |"
         )
 
 
