@@ -108,8 +108,6 @@ def main(argv: Sequence[str]) -> int:
     into = settings.into or f"{settings.dataset}_replay"
     if settings.since > settings.until:
         raise ConfigError(f"--from {settings.since} lies after --to {settings.until}")
-    if into == settings.dataset:
-        raise ConfigError(f"--into {into} is the live dataset: its tables would be replaced; name another")
     client = bigquery_client(settings.project, settings.location)
     bucket = storage_client(settings.project).bucket(settings.bucket)
     try:

@@ -6,8 +6,11 @@ from datetime import datetime
 from importlib import resources
 from typing import Any
 
+from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
+from contract.failures import ConfigError
+from contract.names import Kind
 from warehouse.apply import statement
 from warehouse.digests import KEY, row_digests, table_digest
 from warehouse.period import Period
@@ -62,13 +65,24 @@ class Shadow:
     period: Period
 
     def build(self) -> None:
-        """Make the tables anew, each in one statement."""
+        """Make the tables anew, each in one statement. Raises ConfigError where `into` is a dataset of live tables."""
+        self._check_not_live()
         made = bigquery.Dataset(f"{self.client.project}.{self.into}")
         made.location = self.client.get_dataset(self.dataset).location
         self.client.create_dataset(made, exists_ok=True)
         self._ask(f"CREATE OR REPLACE TABLE `{self.into}.open_windows` AS {self.period.open_windows(self.dataset)}")
         self._ask(f"{replaced('sessions', self.into)} AS\n{self._rows()}")
         self._ask(f"CREATE OR REPLACE TABLE `{self.into}.digests` AS {self._digests()}")
+
+    def _check_not_live(self) -> None:
+        try:
+            self.client.get_table(f"{self.client.project}.{self.into}.{Kind.EVENTS.table}")
+        except NotFound:
+            return
+        raise ConfigError(
+            f"--into {self.into}: that dataset has a table {Kind.EVENTS.table}, so its sessions are live ones, which a "
+            "replay would replace; name a new dataset"
+        )
 
     def open_windows(self) -> list[OpenWindows]:
         """What is left out, topic by topic."""

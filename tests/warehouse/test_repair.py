@@ -1,6 +1,7 @@
 """Late pageviews are appended once, whoever repairs, how often, and wherever it is killed."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
@@ -216,6 +217,13 @@ def test_of_two_repairs_at_the_same_time_one_hears_that_the_number_is_taken(late
     assert [each.made for each in Meanwhile.others] != [[]]
     assert (done.made, done.waiting) == ([], {1: 4})
     assert appended(late) == ["b", "b2", "d", "e"]
+
+
+def test_repairs_that_race_append_each_pageview_once(late):
+    with ThreadPoolExecutor(3) as pool:
+        done = list(pool.map(lambda _: repair(tables(late), late.bucket), range(3)))
+    assert appended(late) == ["b", "b2", "d", "e"]
+    assert sum(made.pageviews for each in done for made in each.made) == 4
 
 
 class Killed(BaseException):

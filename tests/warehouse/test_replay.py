@@ -240,9 +240,11 @@ def test_without_batch_records_nothing_is_said_to_be_closed(stream, capsys):
         replay(stream, capsys)
 
 
-def test_the_live_dataset_is_never_replaced(stream, capsys):
-    with pytest.raises(ConfigError, match="is the live dataset"):
+def test_live_tables_are_never_replaced(stream, capsys):
+    before = stream.ask("SELECT * FROM `{d}.sessions`")
+    with pytest.raises(ConfigError, match="its sessions are live ones"):
         replay(stream, capsys, *DAY, "--into", stream.dataset)
+    assert stream.ask("SELECT * FROM `{d}.sessions`") == before
 
 
 def said(room, capsys, *flags: Any) -> str:
