@@ -16,10 +16,11 @@ from contract.failures import ConfigError
 from contract.names import DATASET, TOPIC
 from contract.settings import read_flags, setting, switch, text
 from warehouse.accounts import Accounts, Day, enter, judge
-from warehouse.clients import bigquery_client, storage_client
+from warehouse.clients import bigquery_client, dataset_name, storage_client
 from warehouse.records import History, read_records
 from warehouse.repair import repair
 from warehouse.tables import BEGIN, END, Tables
+from warehouse.telling import plain
 from warehouse.topics import coverage
 
 DESCRIPTION = """\
@@ -64,7 +65,7 @@ class ReconcileSettings:
     since: date = setting(day, default=BEGIN, flag="from", help="first day, UTC, by event time")
     until: date = setting(day, default=END, flag="to", help="last day, UTC, included")
     project: str | None = setting(text, default=None, help="Google Cloud project; the account's own if not given")
-    dataset: str = setting(text, default=DATASET, help="BigQuery dataset")
+    dataset: str = setting(dataset_name, default=DATASET, help="BigQuery dataset")
     location: str | None = setting(text, default=None, help="location of the dataset, outside US and EU")
     kafka_servers: str | None = setting(text, default=None, help="compare the archive with the topic on these brokers")
     topic: tuple[str, ...] = setting(topics, default=(TOPIC,), help="topics to compare, with commas between")
@@ -164,4 +165,4 @@ def _list(console: Console, what: str, names: Sequence[str]) -> None:
     if names:
         console.print(f"[bold]{what}: {len(names):,}[/bold]")
     for name in names:
-        console.print(f"  {name}", markup=False, highlight=False)
+        console.print(f"  {plain(name)}", markup=False, highlight=False)

@@ -3,11 +3,13 @@
 import json
 
 import pytest
+from rich.console import Console
 
 from contract.failures import ConfigError
 from contract.names import Kind, record_name
 from tests.warehouse.conftest import at, bad, event, session
-from warehouse.reconcile import main
+from warehouse.accounts import Accounts
+from warehouse.reconcile import main, show
 from warehouse.tables import Tables
 
 pytestmark = pytest.mark.stack
@@ -110,3 +112,14 @@ def test_a_record_that_cannot_be_read_is_named(balanced):
 def test_the_questions_of_an_empty_dataset_have_answers(room):
     tables = Tables(room.client, room.dataset)
     assert (tables.days(), tables.sessions(), tables.rejected(), tables.twice()) == ({}, (0, 0), [], ())
+
+
+def test_an_id_that_a_terminal_would_obey_is_spelled_out(capsys):
+    accounts = Accounts(twice=("a\x1b[2Jb\nc",))
+    show(accounts, Console())
+    assert "a\\x1b[2Jb\\nc" in capsys.readouterr().out
+
+
+def test_a_dataset_is_a_name():
+    with pytest.raises(ConfigError, match="--dataset.*want letters, digits and _"):
+        main(["--bucket", "b", "--dataset", "a`; DROP"])
