@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.producer import TRY_MS
 from local import broker
 from local.processes import Process
 from tests.collector.load import Load
@@ -165,6 +166,7 @@ def test_a_broker_whose_disk_takes_nothing_more(own_broker: Broker, tmp_path: Pa
             spooled = len(load.accepted)
             wait_for(lambda: len(load.accepted) > spooled + 500, "the spool takes pageviews")
             wait_for(lambda: not own_broker.process.alive(), "the broker gives up")
+            load._stopped.wait(TRY_MS / 1_000 + 2)  # what librdkafka still had is given up too
         own_broker.restart()
         wait_for(collector.drained, "the spool is drained under load", within_s=60)
     assert list(load.statuses) == [200]
