@@ -9,7 +9,8 @@
 #:
 #:   --browser   also Chromium, which visits the demo's sample site; without it, or the right to install it, the demo
 #:               goes on with simulated visitors alone
-#:   --dev       also the tools of scripts/test.sh: pytest, ruff, mypy, import-linter, shellcheck, Chromium
+#:   --dev       also the tools of scripts/test.sh: pytest, ruff, mypy, import-linter, shellcheck, Chromium,
+#:               libfaketime
 #:   --spark35   also the second Spark lane, PySpark 3.5, in .venv-spark35
 #:   -h, --help  this text
 #:
@@ -43,6 +44,7 @@ main() {
   check_python "$dev"
   use_java
   if [[ -n $browser ]]; then install_browser; fi
+  if [[ -n $dev ]]; then install_clock; fi
   if [[ -n $dev ]]; then install_packages .venv 'all,dev'; else install_packages .venv all; fi
   if [[ -n $spark35 ]]; then install_packages .venv-spark35 "$(lane_extras)" "pyspark==$SPARK35"; fi
   fetch_jars spark-4.1 kafka-4.1 ${spark35:+spark-3.5}
@@ -76,11 +78,19 @@ install_system_parts() {
 # The tag is shown and tested in Chromium. Where no package brings it (Ubuntu has it as a snap only), or nobody may
 # install it, the demo and the tests go on without.
 install_browser() {
-  if command -v chromium >/dev/null || ! apt_has chromium; then return 0; fi
+  command -v chromium >/dev/null || ! apt_has chromium || install_where_allowed chromium
+}
+
+# One test sets the clock of a running process.
+install_clock() {
+  compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || ! apt_has libfaketime || install_where_allowed libfaketime
+}
+
+install_where_allowed() {
   if ((EUID == 0)) || sudo -n true 2>/dev/null; then
-    install_with_apt chromium
+    install_with_apt "$1"
   else
-    say "no Chromium: 'sudo apt-get install -y chromium' brings it"
+    say "no $1: 'sudo apt-get install -y $1' brings it"
   fi
 }
 
