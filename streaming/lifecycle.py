@@ -72,8 +72,9 @@ class Started:
         Spark 4.1 ends a query after the batch that it replays first: the batch is committed, then the report of the
         Kafka source's lag fails (SPARK-55271). Nothing is lost or done twice, and the next start goes on.
         """
-        committed = self.checkpoint.batches("offsets")[-1:] == self.checkpoint.batches("commits")[-1:]
-        if self.again or gate.failure is not None or not committed:
+        if not self.failed or self.again or gate.failure is not None:
+            return False
+        if self.checkpoint.batches("offsets")[-1:] != self.checkpoint.batches("commits")[-1:]:
             return False
         self.again = True
         log.warning("query started again", extra={"query": self.query.name, "reason": reason_of(self.query)})
@@ -87,8 +88,9 @@ def watch(started: Sequence[Started], gate: Gate, *, drains: bool) -> bool:
     `drains`: the queries end by themselves once they have read what there was.
     """
     while not gate.stop_asked.wait(POLL_S):
-        failed = [each for each in started if each.failed and not each.start_again(gate)]
-        ended = [each for each in started if not each.query.isActive]
+        # Each query is asked once: one that fails between two questions would have ended, but not failed.
+        ended = [each for each in started if not (each.query.isActive or each.start_again(gate))]
+        failed = [each for each in ended if each.failed]
         if failed or (ended and not drains) or len(ended) == len(started):
             break
     else:
