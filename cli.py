@@ -20,6 +20,7 @@ COMMANDS = {
     "warehouse": ("warehouse.apply:main", "create or update the dataset, its tables and views"),
     "reconcile": ("warehouse.reconcile:main", "account for every pageview, or exit 1 with the missing ones"),
     "explain": ("warehouse.explain:main", "from a session back to its events, files, load jobs and offsets"),
+    "monitor": ("warehouse.monitor.command:main", "which stage is silent, behind or failing, and what to do"),
     "replay": ("warehouse.replay:main", "make a period's sessions again from the archive, and compare"),
 }
 

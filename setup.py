@@ -12,7 +12,12 @@ EXTRAS = {
     "streaming": ["google-cloud-storage>=2.14,<4"],
     "spark": ["pyspark==4.1.1"],
     "function": ["functions-framework>=3.8,<4", "google-cloud-bigquery>=3.25,<4", "google-cloud-storage>=2.14,<4"],
-    "warehouse": ["google-cloud-bigquery>=3.25,<4", "google-cloud-storage>=2.14,<4", "confluent-kafka>=2.5,<3"],
+    "warehouse": [
+        "google-cloud-bigquery>=3.25,<4",
+        "google-cloud-storage>=2.14,<4",
+        "confluent-kafka>=2.5,<3",
+        "prometheus-client>=0.20,<1",
+    ],
     "collector": [
         "brotli>=1.1,<2",
         "confluent-kafka>=2.5,<3",
