@@ -4,8 +4,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,7 +25,7 @@ from local.job import JVM, SHORT_LIVED_JVM, wait_until
 from local.ledger import Ledger, Outcome
 from local.messages import bad_values
 from local.outcome import check_visit, print_outcome, print_visit, to_json
-from local.run import SHORT, SHORT_SAYS, STEP_S, TRIGGER_S, WINDOW_S, Run, open_warehouse, start_cloud
+from local.run import SHORT, SHORT_SAYS, STEP_S, TRIGGER_S, WINDOW_S, Run, started
 
 DESCRIPTION = """\
 Run the whole pipeline on this machine: collector, Kafka, Spark job, Cloud Storage, function, BigQuery's stand-in.
@@ -69,25 +68,9 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"--input: there is no file {settings.input}")
     if settings.input and settings.open:
         raise ConfigError("--open shows visits to the sample site; it does not go with --input")
-    console = Console()
-    with started(settings, console) as run:
+    topic = BACKFILL_TOPIC if settings.input else TOPIC
+    with started(settings.state, Console(), topic, keep=settings.keep) as run:
         return demonstrate(run, settings)
-
-
-@contextmanager
-def started(settings: DemoSettings, console: Console) -> Iterator[Run]:
-    """A cloud of its own for the run; it ends with the run, unless it is to be kept."""
-    cloud = start_cloud(Path(settings.state).resolve(), console)
-    run = Run(cloud, open_warehouse(cloud), console, BACKFILL_TOPIC if settings.input else TOPIC)
-    try:
-        yield run
-    finally:
-        if run.job is not None:
-            run.job.kill()
-        if not settings.keep:
-            cloud.stop()
-    if settings.keep:
-        console.print(f"The local cloud still runs: webevents status --state {settings.state}")
 
 
 def demonstrate(run: Run, settings: DemoSettings) -> int:

@@ -19,7 +19,7 @@ from local.audience import Audience, Shares, draw
 from local.faults import KINDS, Driver, Fault
 from local.job import wait_until
 from local.ledger import Ledger, Outcome, read_ledger
-from local.run import SHORT, SHORT_SAYS, TRIGGER_S, WINDOW_S, Run, open_warehouse, start_cloud
+from local.run import SHORT, SHORT_SAYS, TRIGGER_S, WINDOW_S, Run, started
 from local.verdict import (
     Finding,
     check_accounts,
@@ -111,20 +111,14 @@ def main(argv: Sequence[str]) -> int:
     """The command. 0: all invariants hold; 1: the ones named do not."""
     settings = read_flags(ProveSettings, argv, prog="webevents prove", description=DESCRIPTION)
     console = Console()
-    cloud = start_cloud(Path(settings.state).resolve(), console, deliveries=DELIVERIES, shuffle_seed=settings.seed)
-    run = Run(cloud, open_warehouse(cloud), console, TOPIC, tended=True)
-    try:
+    with started(
+        settings.state, console, TOPIC, keep=settings.keep, tended=True, deliveries=DELIVERIES,
+        shuffle_seed=settings.seed,
+    ) as run:  # fmt: skip
         proof = prove(run, settings)
         show(console, proof)
-        if settings.json:
-            Path(settings.json).write_text(json.dumps(proof.to_json(), indent=2) + "\n", encoding="utf-8")
-    finally:
-        if run.job is not None:
-            run.job.kill()
-        if not settings.keep:
-            cloud.stop()
-    if settings.keep:
-        console.print(f"The local cloud still runs: webevents status --state {settings.state}")
+    if settings.json:
+        Path(settings.json).write_text(json.dumps(proof.to_json(), indent=2) + "\n", encoding="utf-8")
     return 0 if proof.holds else 1
 
 

@@ -3,7 +3,8 @@
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -118,18 +119,40 @@ class Run:
         return accounts
 
 
-def start_cloud(state: Path, console: Console, *, deliveries: int = 1, shuffle_seed: int | None = None) -> stack.Stack:
-    """An empty local cloud in `state`. What an earlier run left there is stopped and removed, and nothing else."""
-    if state.is_dir() and any(state.iterdir()):
-        if not (state / LOCK).exists():
-            raise ConfigError(f"--state: {state} holds other things than an earlier run; name a new folder")
-        stack.stop(state)
-        commands.wipe(state)
-    shutil.rmtree(state / CHECKPOINT, ignore_errors=True)
-    settings = stack.StackSettings(state=state, deliveries=deliveries, shuffle_seed=shuffle_seed)
+@contextmanager
+def started(
+    state: str, console: Console, topic: str, *, keep: bool, tended: bool = False, deliveries: int = 1,
+    shuffle_seed: int | None = None,
+) -> Iterator[Run]:  # fmt: skip
+    """A run on an empty local cloud of its own in `state`, which ends with it unless it is to be kept.
+
+    The cloud's addresses are put into the environment.
+    """
+    folder = Path(state).resolve()
+    clear(folder)
+    settings = stack.StackSettings(state=folder, deliveries=deliveries, shuffle_seed=shuffle_seed)
     cloud = stack.start(settings, partial(commands.print_ready, console))
     os.environ.update(cloud.environment())
-    return cloud
+    run = Run(cloud, open_warehouse(cloud), console, topic, tended=tended)
+    try:
+        yield run
+    finally:
+        if run.job is not None:
+            run.job.kill()
+        if not keep:
+            cloud.stop()
+    if keep:
+        console.print(f"The local cloud still runs: webevents status --state {state}")
+
+
+def clear(folder: Path) -> None:
+    """Stop and remove what an earlier run left in `folder`, and nothing else. Raises ConfigError for other things."""
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / LOCK).exists():
+            raise ConfigError(f"--state: {folder} holds other things than an earlier run; name a new folder")
+        stack.stop(folder)
+        commands.wipe(folder)
+    shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
 
 
 def open_warehouse(cloud: stack.Stack) -> Warehouse:

@@ -1,7 +1,7 @@
 """A small shop with the tag on its pages: full page loads between rooms, and a router of its own in the shop."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -59,17 +59,26 @@ def to_id(path: str) -> str:
 
 @contextmanager
 def serve(collector_url: str) -> Iterator[str]:
-    """Serve the site on a free port of loopback; yields its origin."""
+    """Serve the shop on a free port of loopback; yields its origin."""
+    with serve_pages(lambda path: to_page(path, collector_url)) as origin:
+        yield origin
+
+
+@contextmanager
+def serve_pages(to_html: Callable[[str], str | None], headers: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Serve what `to_html` makes of a path, 404 where that is None; yields the origin."""
 
     class Page(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            page = to_page(self.path.partition("?")[0], collector_url)
-            body = (page or "There is nothing here").encode()
-            self.send_response(200 if page else 404)
+            html = to_html(self.path.partition("?")[0])
+            body = (html or "There is nothing here").encode()
+            self.send_response(200 if html else 404)
             self.send_header("content-type", "text/html; charset=utf-8")
             self.send_header("content-length", str(len(body)))
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 

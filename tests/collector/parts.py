@@ -6,17 +6,17 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from local.shop import serve_pages
 
 HOST = "127.0.0.1"
 DEADLINE_S = 30.0
@@ -150,37 +150,14 @@ PAGE = """<!doctype html><html><head><meta charset="utf-8"><title>{title}</title
 @contextmanager
 def serve_site(collector_url: str, *, tag: str = "", csp: str = "") -> Iterator[str]:
     """A site whose every path is a page with the tag, titled by its path; yields its origin."""
+    script = tag or f'<script async src="{collector_url}/tag.js"></script>'
+    links = " ".join(f'<a id="{name}" href="/{name}">{name}</a>' for name in ("one", "two", "three"))
 
-    class Page(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def to_html(path: str) -> str | None:
+        return None if path == "/favicon.ico" else PAGE.format(title=f"Page {path}", head=script, links=links)
 
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            script = tag or f'<script async src="{collector_url}/tag.js"></script>'
-            links = " ".join(f'<a id="{name}" href="/{name}">{name}</a>' for name in ("one", "two", "three"))
-            body = PAGE.format(title=f"Page {path}", head=script, links=links).encode()
-            self.send_response(404 if path == "/favicon.ico" else 200)
-            self.send_header("content-type", "text/html")
-            self.send_header("content-length", str(len(body)))
-            if csp:
-                self.send_header("content-security-policy", csp)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Site(ThreadingHTTPServer):
-        def handle_error(self, *_: object) -> None:
-            """A browser that leaves a page cuts its connections: nothing to report."""
-
-    server = Site((HOST, 0), Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://{HOST}:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serve_pages(to_html, {"content-security-policy": csp} if csp else None) as origin:
+        yield origin
 
 
 def chromium_path() -> str:

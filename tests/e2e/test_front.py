@@ -11,9 +11,9 @@ from rich.console import Console
 
 from contract.names import TOPIC
 from local.browser import REFERRER, WALK
-from local.demo import LATE, LEDGER, DemoSettings, demonstrate, started
+from local.demo import LATE, LEDGER, DemoSettings, demonstrate
 from local.ledger import Outcome, read_ledger
-from local.run import WINDOW_S
+from local.run import WINDOW_S, started
 from tests.oracle import dump, judge, read_topic
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -26,7 +26,7 @@ def demo(tmp_path_factory):
         (pytest.fail if os.environ.get("CI") else pytest.skip)("no chromium: apt install chromium")
     state = tmp_path_factory.mktemp("front")
     settings = DemoSettings(pageviews=2_000, state=str(state / "demo"), json=str(state / "out.json"))
-    with started(settings, Console(quiet=True)) as run:
+    with started(settings.state, Console(quiet=True), TOPIC, keep=False) as run:
         code = demonstrate(run, settings)
         yield run, json.loads((state / "out.json").read_text()), code
 
