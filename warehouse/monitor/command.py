@@ -90,6 +90,7 @@ def main(argv: Sequence[str]) -> int:
     watch = build_watch(settings)
     try:
         if settings.once:
+            logging.getLogger("warehouse").addHandler(logging.NullHandler())  # what is logged stands in the table
             status = look_once(watch)
             show(status, as_json=settings.json)
             return 0 if status.holds else 1
@@ -132,8 +133,11 @@ def read_kafka_config(path: Path | None) -> dict[str, str]:
 
 
 def look_once(watch: Watch) -> Status:
-    """One look; with a canary, looks until it has arrived or is overdue."""
+    """One look with the accounts; with a canary, looks until it has arrived or is overdue."""
     status = watch.look()
+    if watch.accounting is not None:
+        watch.accounting.join()
+        status = watch.look()
     while watch.follower is not None and not settled(watch.follower, watch.bounds, watch.now()):
         Event().wait(FOLLOW_S)
         status = watch.look()

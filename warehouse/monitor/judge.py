@@ -57,8 +57,8 @@ def judge_topic(read: TopicReading | Unread, bounds: Bounds, now: float) -> Stag
     age_s = max(0.0, now - read.newest_at)
     if age_s > bounds.quiet_s:
         says = f"No message for {span(age_s)}, not even a heartbeat: no collector reaches the broker."
-        return Stage("topic", Verdict.SILENT, says, "the-topic-is-silent", read.newest_at, age_s, figures)
-    return Stage("topic", Verdict.OK, f"{read.messages:,} messages.", "", read.newest_at, age_s, figures)
+        return Stage("topic", Verdict.SILENT, says, "the-topic-is-silent", read.newest_at, figures=figures)
+    return Stage("topic", Verdict.OK, f"{read.messages:,} messages.", "", read.newest_at, figures=figures)
 
 
 def judge_sessions(read: SessionsReading | Unread | None, bounds: Bounds, now: float) -> Stage:
@@ -168,7 +168,7 @@ def judge_loads(read: BucketReading | Unread, rows: RowsReading | Unread | None,
         figures += by_label("newest_row_age_seconds", known, "table", "By Kafka's time; of sessions by lastSeen.")
     fullest = max(read.tables, key=lambda table: read.tables[table].loads, default="events")
     verdict, says, anchor = _judge_loads(fullest, read.tables)
-    return Stage(name, verdict, says, anchor, newest, age(newest, now), figures)
+    return Stage(name, verdict, says, anchor, newest, figures=figures)
 
 
 def _judge_loads(fullest: str, tables: Mapping[str, TableLoads]) -> tuple[Verdict, str, str]:

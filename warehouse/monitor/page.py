@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from rich.table import Table
 from rich.text import Text
 
-from warehouse.monitor.health import Figure, Status, Verdict
+from warehouse.monitor.health import Figure, Stage, Status, Verdict
 from warehouse.monitor.judge import span
 
 PREFIX = "webevents_monitor"
@@ -36,7 +36,7 @@ def to_html(status: Status, every_s: int) -> str:
     rows = []
     for stage in status.stages:
         runbook = f" <small>{escape(stage.runbook)}</small>" if stage.runbook else ""
-        figures = "<br>".join(escape(to_words(figure)) for figure in stage.figures)
+        figures = "<br>".join(escape(to_words(figure)) for figure in told(stage))
         rows.append(
             f'<tr class="{stage.verdict.value}"><td>{escape(stage.name)}</td><td>{stage.verdict.value}</td>'
             f"<td>{clock(stage.last_at)}</td><td>{lag(stage.lag_s)}</td>"
@@ -55,10 +55,15 @@ def to_table(status: Status) -> Table:
     table.add_column("figures", ratio=2, overflow="fold")
     for stage in status.stages:
         says = "\n".join(filter(None, (stage.says, stage.runbook)))
-        figures = "; ".join(to_words(figure) for figure in stage.figures)
+        figures = "; ".join(to_words(figure) for figure in told(stage))
         verdict = Text(stage.verdict.value, style=COLOURS[stage.verdict])
         table.add_row(stage.name, verdict, clock(stage.last_at), lag(stage.lag_s), Text(says), Text(figures))
     return table
+
+
+def told(stage: Stage) -> list[Figure]:
+    """The figures that people read: of those with a label only what is not 0."""
+    return [figure for figure in stage.figures if figure.value or not figure.labels]
 
 
 def to_words(figure: Figure) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from google.cloud import bigquery
-from google.cloud.bigquery.retry import DEFAULT_RETRY
+from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
 
 from contract.failures import TransientError
 from warehouse.monitor.objects import RETRY_S, UNREACHABLE
@@ -106,10 +106,11 @@ class Rows:
         named = [bigquery.ScalarQueryParameter(name, "TIMESTAMP", at) for name, at in times.items()
                  if f"@{name}" in question]  # fmt: skip
         config = bigquery.QueryJobConfig(query_parameters=[*named, *more])
+        text = question.replace("{dataset}", self.dataset)
+        retry, job_retry = DEFAULT_RETRY.with_timeout(RETRY_S), DEFAULT_JOB_RETRY.with_timeout(RETRY_S)
         try:
             return list(self.client.query_and_wait(
-                question.replace("{dataset}", self.dataset), job_config=config, api_timeout=ASK_S,
-                wait_timeout=ASK_S, retry=DEFAULT_RETRY.with_timeout(RETRY_S), job_retry=None,
+                text, job_config=config, retry=retry, job_retry=job_retry, api_timeout=ASK_S, wait_timeout=ASK_S
             ))  # fmt: skip
         except UNREACHABLE as error:
             said = getattr(error, "message", None) or str(error)

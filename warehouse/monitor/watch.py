@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from threading import Thread
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -45,6 +46,7 @@ class Watch:
     follower: Follower | None = None
     tables_every_s: float = 0.0
     accounts_every_s: float = 0.0
+    accounting: Thread | None = None
     _before: dict[str, CollectorReading] = field(default_factory=dict)
     _verdicts: dict[str, Verdict] = field(default_factory=dict)
     _rows: RowsReading | Unread | None = None
@@ -101,12 +103,17 @@ class Watch:
         now = self.now()
         if self._asked_tables_at is None or now - self._asked_tables_at >= self.tables_every_s:
             self._asked_tables_at = now
-            self._rows = attempt(lambda: self.rows.read(now))
-            self._archive = attempt(lambda: self._read_archive(topic, now))
+            rows = self._rows = attempt(lambda: self.rows.read(now))
+            self._archive = rows if isinstance(rows, Unread) else attempt(lambda: self._read_archive(topic, now))
         due = self._asked_accounts_at is None or now - self._asked_accounts_at >= self.accounts_every_s
-        if self.accounts_every_s and due:
+        if self.accounts_every_s and due and isinstance(self._rows, RowsReading):
             self._asked_accounts_at = now
-            self._accounts = attempt(lambda: self._read_accounts(now))
+            self.accounting = Thread(target=self._take_accounts, args=(now,), name="accounts", daemon=True)
+            self.accounting.start()
+
+    def _take_accounts(self, now: float) -> None:
+        """Beside the looks: on a large site it takes longer than they may."""
+        self._accounts = attempt(lambda: self._read_accounts(now))
 
     def _read_archive(self, topic: TopicReading | Unread, now: float) -> ArchiveReading:
         spans = {} if isinstance(topic, Unread) else topic.spans
