@@ -24,13 +24,14 @@ from tests.cloud_functions.conftest import bad_rows, to_avro
 from tests.warehouse.conftest import bad, event, session
 from warehouse.monitor.collector import to_reading
 from warehouse.monitor.command import main
-from warehouse.monitor.health import Figure, Stage, Status, Verdict
+from warehouse.monitor.health import Bounds, Figure, Stage, Status, Verdict
 from warehouse.monitor.objects import Objects
 from warehouse.monitor.page import to_html, to_metrics
 from warehouse.monitor.readings import Backlog
 from warehouse.monitor.rows import Rows
 from warehouse.monitor.server import Board, serve
 from warehouse.monitor.topic import Topic
+from warehouse.monitor.watch import Watch
 
 stack = pytest.mark.stack
 
@@ -283,6 +284,15 @@ def wait_for_page(address, process, timeout_s=60):
         except OSError:
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.1)
+
+
+def test_a_verdict_is_logged_when_it_changes_and_not_while_it_stays(caplog):
+    caplog.set_level("INFO")
+    watch = Watch((), None, None, None, Bounds(1, 1, 1), now)
+    for verdict in (Verdict.OK, Verdict.SILENT, Verdict.SILENT, Verdict.OK, Verdict.OK):
+        watch.tell(Status(0.0, [Stage("topic", verdict, "said")]))
+    lines = [(line.levelname, line.stage, line.verdict, line.before) for line in caplog.records]
+    assert lines == [("ERROR", "topic", "silent", "ok"), ("INFO", "topic", "ok", "silent")]
 
 
 # The page

@@ -27,6 +27,7 @@ DAY_S = 24 * 3600.0
 KEPT_S = 25 * 3600.0
 """How long an object that is loaded is remembered: its load jobs count for a day."""
 DEAD_LETTERS = "dead-letter/v1/"
+LETTERS_ASKED = 100
 RECORDS = "batches/v1/"
 BATCH = re.compile(r"/batch=([0-9]{12})\.")
 BEGIN = "/batch="
@@ -181,13 +182,18 @@ class Objects:
         return Job(job.created.timestamp(), job.ended.timestamp() if job.ended else None, job.state, told)
 
     def _read_dead_letters(self) -> list[float]:
-        """When each load was given up whose object is not loaded since."""
+        """When each load was given up whose object is not loaded since; of very many, the newest are asked about."""
         try:
-            records = list(self._blobs(self.dead_letters, prefix=DEAD_LETTERS))
-            standing = [blob for blob in records if blob.name not in self._mended and not self._is_mended(blob)]
+            found = [
+                blob for blob in self._blobs(self.dead_letters, prefix=DEAD_LETTERS) if blob.name not in self._mended
+            ]
+            found.sort(key=lambda blob: blob.time_created, reverse=True)
+            with ThreadPoolExecutor(PARALLEL_READS) as pool:
+                mended = list(pool.map(self._is_mended, found[:LETTERS_ASKED]))
         except UNREACHABLE as error:
             raise _away("Cloud Storage or BigQuery", error) from error
-        return [blob.time_created.timestamp() for blob in standing]
+        self._mended.update(blob.name for blob, done in zip(found, mended, strict=False) if done)
+        return [blob.time_created.timestamp() for blob in found if blob.name not in self._mended]
 
     def _is_mended(self, record: Blob) -> bool:
         try:
@@ -200,8 +206,6 @@ class Objects:
             return False
         published = self.objects.get(name) or Published(batch, self.bucket.name, blob.generation, 0.0)
         self._ask(published)
-        if published.loaded:
-            self._mended.add(record.name)
         return published.loaded
 
     def _folders(self, prefix: str) -> list[str]:

@@ -75,7 +75,7 @@ class Watch:
             *self._look_at_canary(),
         ]
         status = Status(begun, stages, self.now() - begun)
-        self._tell(status)
+        self.tell(status)
         return status
 
     def _look_at_collector(self, url: str) -> Stage:
@@ -140,7 +140,7 @@ class Watch:
             stage = replace(stage, says=f"{stage.says} It cannot be followed now: {looked.why}.")
         return [stage]
 
-    def _tell(self, status: Status) -> None:
+    def tell(self, status: Status) -> None:
         """One line when a stage's verdict changes, for the worse or back; none while it stays."""
         for stage in status.stages:
             before = self._verdicts.get(stage.name, Verdict.OK)
