@@ -66,15 +66,25 @@ def walk(site: str, chromium: str) -> Visit:
         from playwright import sync_api
     except ModuleNotFoundError as error:
         raise ConfigError("Playwright is missing: pip install 'webevents[local]'") from error
+    playwright = _start(sync_api)
     try:
-        with sync_api.sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS), headless=True)
-            try:
-                return _walk(browser.new_context(), site)
-            finally:
-                browser.close()
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS), headless=True)
+        try:
+            return _walk(browser.new_context(), site)
+        finally:
+            browser.close()
     except sync_api.Error as error:
         raise ConfigError(f"Chromium at {chromium} cannot be driven: {error.message.splitlines()[0]}") from error
+    finally:
+        playwright.stop()
+
+
+def _start(sync_api: Any) -> Any:
+    """Playwright, with the program of its own that drives browsers."""
+    try:
+        return sync_api.sync_playwright().start()
+    except Exception as error:  # noqa: BLE001  Playwright has no other class for a driver program that does not run
+        raise ConfigError(f"Playwright's driver does not run ({error}): apt-get install libatomic1") from error
 
 
 def _walk(context: Any, site: str) -> Visit:

@@ -78,7 +78,11 @@ install_system_parts() {
 # The tag is shown and tested in Chromium. Where no package brings it (Ubuntu has it as a snap only), or nobody may
 # install it, the demo and the tests go on without.
 install_browser() {
-  command -v chromium >/dev/null || ! apt_has chromium || install_where_allowed chromium
+  local -a missing=()
+  command -v chromium >/dev/null || missing+=(chromium)
+  # The program that drives it, of Playwright's wheel, needs this one library of the system.
+  [[ $(/sbin/ldconfig -p 2>/dev/null) == *libatomic.so.1* ]] || missing+=(libatomic1)
+  ((${#missing[@]} == 0)) || ! apt_has chromium || install_where_allowed "${missing[@]}"
 }
 
 # One test sets the clock of a running process.
@@ -88,9 +92,9 @@ install_clock() {
 
 install_where_allowed() {
   if ((EUID == 0)) || sudo -n true 2>/dev/null; then
-    install_with_apt "$1"
+    install_with_apt "$@"
   else
-    say "no $1: 'sudo apt-get install -y $1' brings it"
+    say "no $*: 'sudo apt-get install -y $*' brings it"
   fi
 }
 
