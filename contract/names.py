@@ -11,6 +11,7 @@ BAD_TOPIC = "webevent.bad"
 
 DATASET = "webevents"
 VISITS_VIEW = "visits"
+LIVE_VIEW = "sessions_live"
 
 PAGEVIEW = "Pageview"
 HEARTBEAT = "Heartbeat"

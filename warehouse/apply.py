@@ -1,4 +1,4 @@
-"""`webevents warehouse apply`: the dataset, its tables and its view, as the .sql files beside this module say."""
+"""`webevents warehouse apply`: the dataset, its tables and views, as the .sql files beside this module say."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,13 @@ from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 from rich.console import Console
 
-from contract.names import DATASET, VISITS_VIEW, Kind
-from contract.settings import one_of, read_flags, setting, text
+from contract.names import DATASET, LIVE_VIEW, VISITS_VIEW, Kind
+from contract.settings import number, one_of, read_flags, setting, text
 from warehouse.clients import bigquery_client, dataset_name
 from warehouse.columns import missing_columns
+from warehouse.live import WINDOW_S, live_view
 
-DESCRIPTION = "Create what is missing in BigQuery, add columns that a newer version brought, and renew the view."
+DESCRIPTION = "Create what is missing in BigQuery, add columns that a newer version brought, and renew the views."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,9 @@ class ApplySettings:
     project: str | None = setting(text, default=None, help="Google Cloud project; the account's own if not given")
     dataset: str = setting(dataset_name, default=DATASET, help="BigQuery dataset")
     location: str = setting(text, default="US", help="where a new dataset lies, e.g. EU or europe-west1")
+    window_seconds: int = setting(
+        number, default=WINDOW_S, help="windows' length of the job, for the view of sessions that are still open"
+    )
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,12 +35,12 @@ def main(argv: Sequence[str]) -> int:
     settings = read_flags(ApplySettings, argv, prog="webevents warehouse apply", description=DESCRIPTION)
     console = Console()
     client = bigquery_client(settings.project, settings.location)
-    for line in apply(client, settings.dataset):
+    for line in apply(client, settings.dataset, window_s=settings.window_seconds):
         console.print(line)
     return 0
 
 
-def apply(client: bigquery.Client, dataset: str) -> list[str]:
+def apply(client: bigquery.Client, dataset: str, *, window_s: int = WINDOW_S) -> list[str]:
     """Bring `dataset` to what the contract says; a line for each part. Running it again changes nothing.
 
     Raises ConfigError where a table's column has another type than the contract's: it is never changed in place.
@@ -44,7 +48,16 @@ def apply(client: bigquery.Client, dataset: str) -> list[str]:
     made = bigquery.Dataset(f"{client.project}.{dataset}")
     made.location = client.location or "US"
     client.create_dataset(made, exists_ok=True)
-    return [*(_apply_table(client, dataset, kind) for kind in Kind), _apply_view(client, dataset)]
+    return [
+        *(_apply_table(client, dataset, kind) for kind in Kind),
+        _apply_view(client, dataset, VISITS_VIEW, statement(VISITS_VIEW, dataset)),
+        apply_live_view(client, dataset, window_s=window_s),
+    ]
+
+
+def apply_live_view(client: bigquery.Client, dataset: str, *, window_s: int) -> str:
+    """Renew the view sessions_live alone, for a stream whose windows have this length; the line about it."""
+    return _apply_view(client, dataset, LIVE_VIEW, live_view(dataset, window_s=window_s))
 
 
 def statement(name: str, dataset: str) -> str:
@@ -67,6 +80,6 @@ def _apply_table(client: bigquery.Client, dataset: str, kind: Kind) -> str:
     return f"{full_name}: added {', '.join(field.name for field in missing)}"
 
 
-def _apply_view(client: bigquery.Client, dataset: str) -> str:
-    client.query_and_wait(statement(VISITS_VIEW, dataset))
-    return f"{client.project}.{dataset}.{VISITS_VIEW}: view renewed"
+def _apply_view(client: bigquery.Client, dataset: str, name: str, ddl: str) -> str:
+    client.query_and_wait(ddl)
+    return f"{client.project}.{dataset}.{name}: view renewed"

@@ -168,6 +168,13 @@ QUERIES = [
      "WHERE who = 'a'", [("a", "a8cfaba558f062438616f22db36b78b219373c2596beb14e58e4278780d2f788")]),
     ("WITH seen AS (SELECT DISTINCT who FROM {d}.hits WHERE n = 1) SELECT h.n FROM {d}.hits AS h "
      "LEFT JOIN seen USING (who) WHERE seen.who IS NULL ORDER BY n", [(None,), (3,)]),
+    ("WITH spans AS (SELECT who, at AS start FROM {d}.hits WHERE n = 1) SELECT h.who, h.n FROM {d}.hits AS h "
+     "LEFT JOIN spans ON h.who = spans.who AND h.at >= spans.start AND h.at < TIMESTAMP_ADD(spans.start, INTERVAL "
+     "20 MINUTE) WHERE spans.who IS NULL ORDER BY n", [("b", None), ("a", 2), ("b", 3)]),
+    ("WITH chosen AS (SELECT * FROM {d}.hits WHERE n > 1) SELECT tags, TRUE AS whole FROM {d}.hits WHERE n = 1 UNION "
+     "ALL SELECT tags, FALSE AS whole FROM (WITH inner_one AS (SELECT * FROM chosen) SELECT ARRAY_AGG(who ORDER BY at) "
+     "AS tags FROM inner_one GROUP BY n) ORDER BY whole DESC, tags[OFFSET(0)]",
+     [(["x", "y"], True), (["a"], False), (["b"], False)]),
     ("SELECT * EXCEPT (tags, at) FROM {d}.hits WHERE n IN (SELECT MAX(n) FROM {d}.hits)", [("b", 3)]),
     ("SELECT (SELECT COUNT(*) FROM UNNEST(tags)) AS c FROM {d}.hits ORDER BY c", [(0,), (1,), (1,), (2,)]),
     ("SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 2 ORDER BY 1", [(1,), (1,), (2,)]),
@@ -274,6 +281,26 @@ def test_parameters_of_every_kind_reach_the_query(warehouse_of_module: Warehouse
     ]
     places = [bigquery.ScalarQueryParameter(None, "INT64", n) for n in (1, 2, 3)]
     assert warehouse_of_module.rows("SELECT ?, '?' FROM UNNEST([?]) AS x WHERE x < ?", *places) == [(1, "?")]
+
+
+def test_the_time_in_a_view_is_that_of_the_query_and_one_throughout_it(warehouse: Warehouse) -> None:
+    """A view that is bound by the time is as long as the time says at each reading, not at its making."""
+    warehouse.table("n INT64, at TIMESTAMP", "moments")
+    warehouse.rows("CREATE VIEW {d}.now AS SELECT CURRENT_TIMESTAMP() AS now")
+    warehouse.rows(
+        "CREATE VIEW {d}.recent AS SELECT n FROM {d}.moments "
+        "WHERE at >= TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 3600 SECOND)"
+    )
+    warehouse.rows(
+        "INSERT INTO {d}.moments (n, at) SELECT n, TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL n MINUTE) "
+        "FROM UNNEST([1, 50, 70]) AS n"
+    )
+    assert warehouse.rows("SELECT n FROM {d}.recent ORDER BY n") == [(1,), (50,)]
+    both = "SELECT a.now, b.now AS other, CURRENT_TIMESTAMP() AS own FROM {d}.now AS a CROSS JOIN {d}.now AS b"
+    first, second = warehouse.rows(both)[0], warehouse.rows(both)[0]
+    assert len(set(first)) == len(set(second)) == 1
+    assert first[0] < second[0]
+    assert abs((first[0] - datetime.now(tz=timezone.utc)).total_seconds()) < 600
 
 
 def test_results_come_in_pages_and_columns_without_a_name_get_one(warehouse_of_module: Warehouse) -> None:

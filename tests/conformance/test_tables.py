@@ -130,7 +130,7 @@ def test_a_table_named_like_its_dataset_is_that_table(warehouse: Warehouse) -> N
     assert warehouse.rows(f"SELECT {name} FROM `{name}.{name}` AS t1") == [(7,)]
 
 
-def test_the_products_ddl_makes_its_tables_and_view_twice(warehouse: Warehouse) -> None:
+def test_the_products_ddl_makes_its_tables_and_views_twice(warehouse: Warehouse) -> None:
     apply(warehouse.client, warehouse.dataset)
     assert all("created" not in line for line in apply(warehouse.client, warehouse.dataset))
     sessions = warehouse.client.get_table(warehouse.name("sessions"))
@@ -138,4 +138,6 @@ def test_the_products_ddl_makes_its_tables_and_view_twice(warehouse: Warehouse) 
     assert sessions.schema[6].description.startswith("'1' or '0' of each pageview")
     assert sessions.description.startswith("One row per visitor")
     assert warehouse.client.get_table(warehouse.name("visits")).table_type == "VIEW"
-    assert warehouse.rows("SELECT COUNT(*) FROM {d}.visits") == [(0,)]
+    assert warehouse.client.get_table(warehouse.name("sessions_live")).table_type == "VIEW"
+    for view in ("visits", "sessions_live"):
+        assert warehouse.rows(f"SELECT COUNT(*) FROM {{d}}.{view}") == [(0,)]
