@@ -13,7 +13,7 @@ from typing import Any
 
 from contract.failures import ConfigError, TransientError
 from local.java import fetch_jars
-from local.processes import last_words
+from local.processes import HOST, last_words
 
 ROOT = Path(__file__).resolve().parent.parent
 LINES = {"3": "spark-3.5", "4": "spark-4.1"}
@@ -78,11 +78,13 @@ def submit(
         "--checkpoint", (state / CHECKPOINT / topic).resolve().as_uri(), "--target", f"gs://{bucket}",
         "--trigger", trigger, *flags,
     ]  # fmt: skip
+    # spark-submit is a shell script: it asks this Python where PySpark is, and runs the driver with it. Without an
+    # address given, Spark looks its host's name up, which not every machine's resolver knows.
+    python = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
     with log.open("ab") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-            # spark-submit is a shell script: it asks this Python where PySpark is, and runs the driver with it.
-            env={**environ, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable},
+            env={**environ, **python, "SPARK_LOCAL_IP": HOST},
         )  # fmt: skip
     return Job(process, log)
 
@@ -98,8 +100,8 @@ def spark_submit(environ: Mapping[str, str], jvm: str) -> list[str]:
     return [
         str(program), "--master", MASTER, "--driver-memory", DRIVER_MEMORY, "--jars", ",".join(map(str, jars)),
         "--driver-java-options", jvm,
-        "--conf", "spark.ui.enabled=false", "--conf", "spark.driver.bindAddress=127.0.0.1",
-        "--conf", "spark.driver.host=127.0.0.1",
+        "--conf", "spark.ui.enabled=false", "--conf", f"spark.driver.bindAddress={HOST}",
+        "--conf", f"spark.driver.host={HOST}",
     ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Parts that are started once for the whole run of tests."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def spark() -> "Iterator[object]":
     """The one Spark session of the run: local, two cores, two shuffle partitions, UTC, the job's own settings."""
     pyspark = pytest.importorskip("pyspark")
+    # Otherwise Spark looks the host's name up, which not every machine's resolver knows.
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     from pyspark.sql import SparkSession
 
     from streaming.session import PROVIDER, PROVIDERS, SESSION_CONF
