@@ -1,7 +1,8 @@
 """A real Chromium that visits the sample site: full loads, a router, the way back, no network, a tab closed at once."""
 
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 REFERRER = "https://search.example/?q=tea"
 SENT = "window.webevents && !window.webevents.q && !Object.keys(localStorage).some(key => key.startsWith('webevents:'))"
 QUEUED = "Object.keys(localStorage).some(key => key.startsWith('webevents:'))"
+LINGER_S = 120.0
 INSTALL = "apt-get install chromium, or name one in WEBEVENTS_CHROMIUM"
 
 
@@ -56,11 +58,12 @@ def find_chromium(environ: Mapping[str, str]) -> str:
     return path
 
 
-def walk(site: str, chromium: str) -> Visit:
+def walk(site: str, chromium: str, arrived: Callable[[Visit], bool] = lambda visit: True) -> Visit:
     """Visit `site` as WALK says, with one click on Buy.
 
     The page of the sixth view is reached while the network is cut for the tag; the last view's tab is closed right
-    after the click. Raises ConfigError where the browser cannot be driven.
+    after the click. The browser stays open until `arrived` says that its views have arrived, or for LINGER_S.
+    Raises ConfigError where it cannot be driven.
     """
     try:
         from playwright import sync_api
@@ -70,7 +73,9 @@ def walk(site: str, chromium: str) -> Visit:
     try:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS), headless=True)
         try:
-            return _walk(browser.new_context(), site)
+            visit = _walk(browser.new_context(), site)
+            _linger(browser, lambda: arrived(visit))
+            return visit
         finally:
             browser.close()
     except sync_api.Error as error:
@@ -115,6 +120,14 @@ def _walk(context: Any, site: str) -> Visit:
     page.click("#rooibos")
     page.close(run_before_unload=True)
     return Visit(visitor, session, WALK)
+
+
+def _linger(browser: Any, arrived: Callable[[], bool]) -> None:
+    """Stay open, as a browser does whose tab is closed, until the last view has arrived, or for LINGER_S."""
+    page = browser.new_page()
+    deadline = time.monotonic() + LINGER_S
+    while not arrived() and time.monotonic() < deadline:
+        page.wait_for_timeout(500)
 
 
 def _sent(page: Any) -> None:

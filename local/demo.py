@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from local.browser import Visit, find_chromium, walk
 from local.job import JVM, SHORT_LIVED_JVM, wait_until
 from local.ledger import Ledger, Outcome
 from local.messages import bad_values
-from local.outcome import check_visit, print_outcome, print_visit, to_json
+from local.outcome import check_visit, has_archived, print_outcome, print_visit, to_json
 from local.run import SHORT, SHORT_SAYS, STEP_S, TRIGGER_S, WINDOW_S, Run, started
 
 DESCRIPTION = """\
@@ -123,7 +124,7 @@ def live(run: Run, settings: DemoSettings, origin: str) -> Visit | None:
     audience = Audience(run.cloud.collector_url, ledger, draw(settings.seed, Shares()))
     audience.events, audience.per_second = settings.pageviews, PER_SECOND
     audience.start()
-    visit = None if settings.open else browse(run.console, origin)
+    visit = None if settings.open else browse(run, origin)
     show_progress(run.console, audience, ledger)
     passed_ms = begun_ms - LATE_BY_MS + WINDOW_S * 1000
     run.until(lambda: run.has_reached(passed_ms), "the Spark job reads the first pageviews")
@@ -141,15 +142,15 @@ def live(run: Run, settings: DemoSettings, origin: str) -> Visit | None:
     return visit
 
 
-def browse(console: Console, origin: str) -> Visit | None:
+def browse(run: Run, origin: str) -> Visit | None:
     """The walk of a real Chromium; None, said in a sentence, where there is none."""
     try:
-        with console.status("Chromium visits the sample site"):
-            visit = walk(origin, find_chromium(os.environ))
+        with run.console.status("Chromium visits the sample site"):
+            visit = walk(origin, find_chromium(os.environ), partial(has_archived, run.warehouse))
     except ConfigError as missing:
-        console.print(f"[yellow]no visit by a browser: {missing}[/yellow]", soft_wrap=True)
+        run.console.print(f"[yellow]no visit by a browser: {missing}[/yellow]", soft_wrap=True)
         return None
-    console.print(f"Chromium: {len(visit.views)} views of {origin} as visitor {visit.uiud}", soft_wrap=True)
+    run.console.print(f"Chromium: {len(visit.views)} views of {origin} as visitor {visit.uiud}", soft_wrap=True)
     return visit
 
 

@@ -9,7 +9,7 @@ from google.cloud.storage import Bucket
 from rich.console import Console
 from rich.table import Table
 
-from contract.names import TABLES, VISITS_VIEW, BatchObject, parse_object_name
+from contract.names import PAGEVIEW, TABLES, VISITS_VIEW, BatchObject, parse_object_name
 from local.browser import Visit
 from warehouse.accounts import Accounts
 from warehouse.reconcile import show
@@ -50,6 +50,10 @@ SELECT
 FROM `{dataset}.sessions` AS sessions CROSS JOIN UNNEST(Pages) AS page WITH OFFSET AS place
 WHERE uiud = @uiud
 ORDER BY sessionTimestamps[SAFE_OFFSET(place)], eventId
+"""
+
+ARCHIVED = f"""
+SELECT COUNT(DISTINCT eventId) AS number FROM `{{dataset}}.events` WHERE uiud = @uiud AND eventType = '{PAGEVIEW}'
 """
 
 
@@ -104,6 +108,12 @@ def print_outcome(console: Console, warehouse: Warehouse, accounts: Accounts) ->
     console.print(_table("Where visits came from", warehouse.ask(LANDING_REFERRERS)))
     console.print(_table("Visits", warehouse.ask(VISITS)))
     show(accounts, console)
+
+
+def has_archived(warehouse: Warehouse, visit: Visit) -> bool:
+    """Whether the archive has as many pageviews of the visitor as the visit has views."""
+    (row,) = warehouse.ask(ARCHIVED, bigquery.ScalarQueryParameter("uiud", "STRING", visit.uiud))
+    return bool(row.number >= len(visit.views))
 
 
 def check_visit(warehouse: Warehouse, visit: Visit) -> bool:
