@@ -18,6 +18,8 @@ from streaming.sinks import Gate
 
 log = logging.getLogger(__name__)
 POLL_S = 0.5
+STATE_UNREADABLE = ("CANNOT_LOAD_STATE_STORE", "Error reading streaming state file", "StateStoreChangelogReader")
+"""What the report of a query that could not load its state has in it: the first one since Spark 4."""
 STATE_FILE = re.compile(r"[a-z]+:/\S*/state/\d+/\d+/[\w.-]*\w")
 
 
@@ -125,7 +127,7 @@ def damaged_state(told: str, checkpoint: str) -> ConfigError | None:
 
     Names the file, or all of the state where Spark does not say which one.
     """
-    if "CANNOT_LOAD_STATE_STORE" not in told:
+    if not any(sign in told for sign in STATE_UNREADABLE):
         return None
     found = STATE_FILE.search(told)
     return damaged(found[0] if found else f"{checkpoint}/state")
