@@ -12,6 +12,7 @@ import fastavro
 import pytest
 from google.cloud.storage import Client as StorageClient
 
+from contract.failures import TransientError
 from contract.names import TOPIC, BatchObject, Kind
 from contract.schemas import schema
 from local import stack
@@ -99,6 +100,19 @@ def test_a_canary_arrives_and_tells_its_way(cloud, watch):
     assert settled(watch.follower, watch.bounds, watch.now())
     rows = watch.rows.client.query_and_wait(f"SELECT COUNT(*) AS n FROM `{cloud.dataset}.events` WHERE uiud = 'canary'")
     assert next(iter(rows)).n == 1
+
+
+def test_a_canary_that_is_beyond_the_broker_arrives_while_the_broker_is_away(cloud, watch, monkeypatch):
+    look_until(watch, lambda _: watch.follower.open and watch.follower.open[0].passed("topic"))
+
+    def away():
+        raise TransientError("no broker")
+
+    monkeypatch.setattr(watch.topic, "spans", away)
+    watch.follower.made_at = 0
+    watch.look()
+    publish(cloud)
+    look_until(watch, lambda _: watch.follower.arrived, timeout_s=20)
 
 
 def test_a_collector_that_is_killed_is_named(cloud, watch):

@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Message
@@ -72,12 +73,15 @@ class Follower:
             canary.passes("collector", now)
 
     def look(self, now: float) -> None:
-        """Look where each of them is. Raises TransientError where a place cannot be looked at."""
-        self._look_in_topic()
-        try:
-            self._look_in_table(now)
-        finally:
-            self._look_in_objects(now)
+        """Look where each of them is. Raises TransientError where a place cannot be looked at, after all others."""
+        faults = []
+        for place in (self._look_in_topic, partial(self._look_in_table, now), partial(self._look_in_objects, now)):
+            try:
+                place()
+            except TransientError as error:
+                faults.append(error)
+        if faults:
+            raise faults[0]
 
     def _look_in_topic(self) -> None:
         wanted = {c.event_id: c for c in self.open if c.passed("collector") and not c.passed("topic")}
