@@ -139,6 +139,10 @@ def _retrieve(jars: Sequence[Jar], scratch: Path, environ: Mapping[str, str]) ->
 
 def _explain(log: str, lacking: Iterable[str]) -> str:
     """The sentence for a failed retrieval: Ivy retrieves nothing when one jar is missing, so ask its log which."""
+    refused = re.search(r"Server access error at url (\S+) \((.+)\)", log)
+    if refused is not None:
+        trust = "; add the mirror's authority to Java's trust store" if "SSLHandshake" in refused[2] else ""
+        return f"Java cannot ask {refused[1]}: {refused[2]}{trust}"
     absent = sorted(
         {match.replace("#", ":").replace(";", ":") for match in re.findall(r"not found: (\S+#\S+;\S+)", log)}
     )

@@ -26,7 +26,7 @@ from local.job import JVM, SHORT_LIVED_JVM, wait_until
 from local.ledger import Ledger, Outcome
 from local.messages import bad_values
 from local.outcome import check_visit, has_archived, print_outcome, print_visit, to_json
-from local.run import SHORT, SHORT_SAYS, STEP_S, TRIGGER_S, WINDOW_S, Run, started
+from local.run import STEP_S, WINDOW_S, Run, started
 
 DESCRIPTION = """\
 Run the whole pipeline on this machine: collector, Kafka, Spark job, Cloud Storage, function, BigQuery's stand-in.
@@ -117,9 +117,8 @@ def backfill(run: Run, log: str, own_site: str) -> None:
 
 def live(run: Run, settings: DemoSettings, origin: str) -> Visit | None:
     """Visitors and a browser, through the collector, while the job runs; then what is late, and what is no pageview."""
-    run.console.print(SHORT_SAYS)
     begun_ms = time.time_ns() // 1_000_000
-    run.submit(str(TRIGGER_S), *SHORT)
+    run.submit_short()
     ledger = Ledger(run.cloud.state.folder / LEDGER)
     audience = Audience(run.cloud.collector_url, ledger, draw(settings.seed, Shares()))
     audience.events, audience.per_second = settings.pageviews, PER_SECOND

@@ -19,7 +19,7 @@ from local.audience import Audience, Shares, draw
 from local.faults import KINDS, Driver, Fault
 from local.job import wait_until
 from local.ledger import Ledger, Outcome, read_ledger
-from local.run import SHORT, SHORT_SAYS, TRIGGER_S, WINDOW_S, Run, started
+from local.run import WINDOW_S, Run, started
 from local.verdict import (
     Finding,
     check_accounts,
@@ -124,15 +124,13 @@ def main(argv: Sequence[str]) -> int:
 
 def prove(run: Run, settings: ProveSettings) -> Proof:
     """Visitors, faults, healing, the checks."""
-    run.console.print(SHORT_SAYS)
     started_s = time.monotonic()
-    run.submit(str(TRIGGER_S), *SHORT)
+    job = run.submit_short()
     ledger = Ledger(run.cloud.state.folder / LEDGER)
     drafts = draw(settings.seed, SHARES)
     audience = Audience(run.cloud.collector_url, ledger, drafts, per_second=settings.per_second)
     audience.start()
-    job = run.job
-    run.until(lambda: job is not None and job.batches(), "the Spark job reads the first pageviews", FIRST_BATCH_S)
+    run.until(job.batches, "the Spark job reads the first pageviews", FIRST_BATCH_S)
     driver = inject(run, settings, ledger)
     with run.console.status("the visitors wait for their last answers"):
         audience.stop()

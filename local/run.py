@@ -20,6 +20,7 @@ from local.job import CHECKPOINT, SHORT_LIVED_JVM, Job, submit, wait_until
 from local.outcome import Warehouse
 from local.state import LOCK
 from warehouse.accounts import Accounts
+from warehouse.apply import apply_live_view
 from warehouse.clients import bigquery_client, storage_client
 from warehouse.reconcile import compare_topics, reconcile
 from warehouse.records import read_records
@@ -64,6 +65,12 @@ class Run:
             topic=self.topic, trigger=trigger, flags=flags, jvm=jvm,
         )  # fmt: skip
         return self.job
+
+    def submit_short(self) -> Job:
+        """Start the job with the windows, watermark and trigger of a run of minutes; `sessions_live` knows of it."""
+        self.console.print(SHORT_SAYS, soft_wrap=True)
+        apply_live_view(self.warehouse.client, self.warehouse.dataset, window_s=WINDOW_S)
+        return self.submit(str(TRIGGER_S), *SHORT)
 
     def resubmit(self) -> Job:
         """Start the job once more, as it was submitted, on its checkpoint."""

@@ -6,19 +6,15 @@ from google.cloud import bigquery
 from rich.live import Live
 from rich.table import Table
 
-from local.run import TRIGGER_S, WATERMARK_S, WINDOW_S, Run
+from local.run import WATERMARK_S, WINDOW_S, Run
 
 POLL_S = 1.0
 SHOWN = 12
 
-OWN_VISITS = f"""
-SELECT uiud, visitStart, durationSeconds, Pageviews, Pages, landingReferrer
-FROM `{{dataset}}.visits` WHERE STARTS_WITH(entryPage, @origin)
-ORDER BY visitStart DESC LIMIT {SHOWN}
-"""
-OWN_EVENTS = """
-SELECT COUNT(DISTINCT eventId) AS number FROM `{dataset}.events`
-WHERE STARTS_WITH(pageUrl, @origin) AND eventType = 'Pageview'
+OWN_ROWS = f"""
+SELECT uiud, window_start, Pageviews, Pages, landingReferrer, sealed
+FROM `{{dataset}}.sessions_live` WHERE STARTS_WITH(entryPage, @origin)
+ORDER BY window_start DESC, firstSeen DESC LIMIT {SHOWN}
 """
 
 
@@ -28,8 +24,8 @@ def own_visits(run: Run, origin: str) -> None:
         f"\nThe sample site: [bold]{origin}[/bold]   open it in your browser; Ctrl-C ends.", soft_wrap=True
     )
     run.console.print(
-        f"A view is in `events` after about {2 * TRIGGER_S} s, its visit in `sessions` when its window of {WINDOW_S} s "
-        f"and {WATERMARK_S} s for stragglers are over.",
+        f"A view is in `sessions_live` within seconds of the click; its row is sealed, and in `sessions`, when its "
+        f"window of {WINDOW_S} s and {WATERMARK_S} s for stragglers are over.",
         soft_wrap=True,
     )
     try:
@@ -45,16 +41,14 @@ def own_visits(run: Run, origin: str) -> None:
 
 
 def to_table(run: Run, origin: str) -> Table:
-    """The site's visits, newest first, and how many views the archive has."""
-    parameter = bigquery.ScalarQueryParameter("origin", "STRING", origin)
-    (events,) = run.warehouse.ask(OWN_EVENTS, parameter)
-    table = Table(title=f"Your visits to {origin} (pageviews in events: {events.number:,})")
-    for name in ("visitor", "began", "seconds", "pageviews", "pages", "came from"):
+    """The site's rows of sessions_live, newest first."""
+    table = Table(title=f"Your views of {origin}, by window")
+    for name in ("visitor", "window", "pageviews", "pages", "came from", "sealed"):
         table.add_column(name, overflow="fold")
-    for visit in run.warehouse.ask(OWN_VISITS, parameter):
-        pages = " ".join(page.removeprefix(origin) for page in visit.Pages)
+    for row in run.warehouse.ask(OWN_ROWS, bigquery.ScalarQueryParameter("origin", "STRING", origin)):
+        pages = " ".join(page.removeprefix(origin) for page in row.Pages)
+        sealed = "yes" if row.sealed else "not yet"
         table.add_row(
-            visit.uiud[:8], f"{visit.visitStart:%H:%M:%S}", f"{visit.durationSeconds}", f"{visit.Pageviews}", pages,
-            visit.landingReferrer or "",
-        )  # fmt: skip
+            row.uiud[:8], f"{row.window_start:%H:%M:%S}", f"{row.Pageviews}", pages, row.landingReferrer or "", sealed
+        )
     return table

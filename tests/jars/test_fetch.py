@@ -104,6 +104,17 @@ def test_other_bytes_than_the_pinned_ones_do_not_stay(
     assert not (tmp_path / "one").exists()
 
 
+def test_a_mirror_that_java_does_not_trust_is_told(jars: ModuleType) -> None:
+    said = """
+        Server access error at url https://mirror.example/a.jar (javax.net.ssl.SSLHandshakeException: no valid path)
+        ::          UNRESOLVED DEPENDENCIES
+        :: org.example#a;1.0: not found: org.example#a;1.0"""
+    assert jars._explain(said, ["org.example:a:1.0"]) == (
+        "Java cannot ask https://mirror.example/a.jar: javax.net.ssl.SSLHandshakeException: no valid path; "
+        "add the mirror's authority to Java's trust store"
+    )
+
+
 def test_a_jar_that_the_mirror_lacks_is_named(jars: ModuleType, tmp_path: Path, environ: Mapping[str, str]) -> None:
     (tmp_path / "one.txt").write_text(row("a") + row("absent"))
     with pytest.raises(jars.JarsError, match="^the package mirror has no org.example:absent:1.0$"):
