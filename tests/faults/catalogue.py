@@ -54,6 +54,9 @@ POINTS = f"{BATCHES}::test_a_driver_that_dies_at_each_point_of_a_batch_leaves_th
 PROVED = f"{PROVE}::test_every_part_killed_once_under_load_loses_nothing_and_doubles_nothing"
 WALK = f"{PROVE}::test_a_walk_of_100_rounds_of_killing_loses_nothing_and_doubles_nothing"
 STRAGGLERS = f"{LATE}::test_each_straggler_is_in_sessions_or_after_repair_in_a_correction_exactly_once"
+STEPS = "in a stream of files; `long`: end to end, windows of 30 min, watermark of 200 s"
+LAST = f"{STREAM}::test_the_last_second_of_a_window_is_late_from_201_s_behind_the_newest_event"
+REPAIRED = f"{REPAIR}::test_late_turns_into_in_sessions_and_the_line_balances_before_and_after"
 ALL = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9")
 
 COLLECTOR_ROWS = (
@@ -243,14 +246,12 @@ JOB_ROWS = (
             f"{STREAM}::test_a_refused_message_moves_no_watermark_and_stops_nothing",
         ),
     ),
-    Row("late-199", "late by 199 s", "end to end with windows of 30 min and a watermark of 200 s",
-        ("I1", "I2", "I4", "I5"), (STRAGGLERS, f"{STREAM}::test_the_last_second_of_a_window_is_late_from_201_s_"
-                                   "behind_the_newest_event[199 s behind counts]")),
-    Row("late-201", "late by 201 s", "the same; appended once by reconcile --repair", ("I1", "I2", "I4", "I5"),
-        (STRAGGLERS, f"{STREAM}::test_the_last_second_of_a_window_is_late_from_201_s_behind_the_newest_event"
-                     "[201 s behind is late]")),
-    Row("late-1h", "late by 1 h", "the same", ("I1", "I2", "I4", "I5"), (STRAGGLERS,)),
-    Row("late-1d", "late by 1 day", "the same", ("I1", "I2", "I4", "I5"), (STRAGGLERS,)),
+    Row("late-199", "late by 199 s", STEPS, ("I1", "I2", "I4", "I5"), (STRAGGLERS, f"{LAST}[199 s behind counts]")),
+    Row("late-201", "late by 201 s", f"{STEPS}; reconcile --repair appends it once", ("I1", "I2", "I4", "I5"),
+        (STRAGGLERS, f"{LAST}[201 s behind is late]", REPAIRED)),
+    Row("late-1h", "late by 1 h", "visitors of `webevents prove` send some so late; `long`: as by 201 s",
+        ("I1", "I2", "I4", "I5"), (PROVED, STRAGGLERS)),
+    Row("late-1d", "late by 1 day", "`long`: as by 201 s", ("I1", "I2", "I4", "I5"), (STRAGGLERS,)),
     Row(
         "repair-killed", "repair killed, or run twice at once", "an end at each of its steps, and two runs that want "
         "one number", ("I1", "I2"),

@@ -17,7 +17,7 @@ from warehouse.reconcile import accounting_line, main
 from warehouse.repair import repair
 from warehouse.tables import Tables
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 
 TOPIC = "webevent.stragglers"
 WINDOW_MS, DELAY_MS = 1_800_000, 200_000
