@@ -123,7 +123,7 @@ class Driver:
         job = self.run.job
         assert job is not None
         query = wait_for(point, self._files, POINT_S)
-        fault = self._begin("job", "", "job", '"query started"')
+        fault = self._begin("job", "", "job", '"job starts"')
         job.kill()
         fault.point = _spell(query or self._files[0])
         batches = len(job.batches())

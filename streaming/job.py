@@ -44,6 +44,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     back_off_s = 0
     try:
         settings = read_flags(Settings, argv, prog="streaming/main.py", description=DESCRIPTION, epilog=EPILOG)
+        log.info("job starts", extra={"spark": pyspark.__version__, "topic": settings.topic})
         preflight.check_java(environ, pyspark.__version__)
         spark = build_session(app=f"webevents {settings.topic}", state_store=settings.state_store)
         back_off_s = _back_off_s(spark, settings)
