@@ -125,6 +125,8 @@ class Audience:
     again: int = 0
     """Sendings beyond the first of an event."""
     slowest_s: float = 0.0
+    failures: list[Exception] = field(default_factory=list)
+    """What ended a sender: the collector answered what it must not."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _given_up: threading.Event = field(default_factory=threading.Event)
@@ -138,7 +140,8 @@ class Audience:
             thread.start()
 
     def done(self) -> bool:
-        """Whether all was sent and answered."""
+        """Whether all was sent and answered. Raises what ended a sender."""
+        self._raise()
         return not any(thread.is_alive() for thread in self._threads)
 
     def stop(self, patience_s: float = 60.0) -> None:
@@ -150,14 +153,23 @@ class Audience:
         self._given_up.set()
         for thread in self._threads:
             thread.join(TIMEOUT_S + LONGEST_PAUSE_S)
+        self._raise()
+
+    def _raise(self) -> None:
+        if self.failures:
+            raise self.failures[0]
 
     def _run(self) -> None:
         connection = _Connection(self.url)
-        while (draft := self._take()) is not None:
-            event_id, event = to_posted(draft, _now_ms())
-            self.ledger.begin(event_id, event)
-            self.ledger.end(event_id, self._send(connection, event_id, event, again=draft.again))
-        connection.close()
+        try:
+            while (draft := self._take()) is not None:
+                event_id, event = to_posted(draft, _now_ms())
+                self.ledger.begin(event_id, event)
+                self.ledger.end(event_id, self._send(connection, event_id, event, again=draft.again))
+        except Exception as error:  # noqa: BLE001  a thread's end must not pass for the end of its work
+            self.failures.append(error)
+        finally:
+            connection.close()
 
     def _take(self) -> Draft | None:
         """The next draft at its time; None when there are no more."""
@@ -173,10 +185,12 @@ class Audience:
     def _send(self, connection: "_Connection", event_id: str, event: dict[str, Any], *, again: bool) -> Outcome:
         pause_s = FIRST_PAUSE_S
         begun_s = time.monotonic()
+        acknowledged = False
         while not self._given_up.is_set():
             status, answered_id = connection.post(event)
             if status == 200 and answered_id != event_id:
-                raise AssertionError(f"the collector calls {event_id} {answered_id}")
+                raise RuntimeError(f"the collector took the event {event_id} and calls it {answered_id}")
+            acknowledged = acknowledged or status == 200
             if status == 200 and not again:
                 self.slowest_s = max(self.slowest_s, time.monotonic() - begun_s)
                 return Outcome.OK
@@ -187,7 +201,7 @@ class Audience:
             if status != 200:
                 self._given_up.wait(pause_s * (0.5 + random.random()))
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-        return Outcome.UNKNOWN
+        return Outcome.OK if acknowledged else Outcome.UNKNOWN
 
 
 class _Connection:
@@ -204,7 +218,7 @@ class _Connection:
             self._connection.request("POST", EVENTS_PATH, body, {"content-type": "application/json"})
             answer = self._connection.getresponse()
             said = json.loads(answer.read())
-            return answer.status, said.get("id")
+            return answer.status, said.get("id") if isinstance(said, dict) else None
         except (OSError, http.client.HTTPException, ValueError):
             self._connection.close()
             return 0, None

@@ -16,7 +16,7 @@ from local import processes
 from local.job import wait_until
 from local.points import Files, Point, files_of, wait_for
 from local.processes import birth_of
-from local.run import Run
+from local.run import Run, read_metric
 from local.state import log_of
 
 T = TypeVar("T")
@@ -105,6 +105,8 @@ class Driver:
 
     def broker(self) -> None:
         """kill -9, away for some seconds; where collectors are killed too, one dies with what it has just taken."""
+        # A collector that still drains its disk has nothing new to tell of a broker that is away.
+        _until(lambda: not read_metric(self.run.cloud.collector_url, "spooling"), POINT_S)
         fault = self._begin("broker", "under load", "collector", "the broker does not answer: spooling")
         self.run.cloud.process("broker").kill()
         back_s = time.monotonic() + self.rng.uniform(*AWAY_S)
@@ -152,6 +154,7 @@ class Driver:
 
     def _healed(self, fault: Fault, works: Callable[[], bool]) -> None:
         def tended() -> bool:
+            self.listen()
             self.run.revive()
             return works()
 

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import requests
 from rich.console import Console
 from rich.table import Table
 
@@ -19,7 +18,7 @@ from local.audience import Audience, Shares, draw
 from local.faults import KINDS, Driver, Fault
 from local.job import wait_until
 from local.ledger import Ledger, Outcome, read_ledger
-from local.run import WINDOW_S, Run, started
+from local.run import WINDOW_S, Run, read_metric, started
 from local.verdict import (
     Finding,
     check_accounts,
@@ -132,10 +131,11 @@ def prove(run: Run, settings: ProveSettings) -> Proof:
     audience.start()
     run.until(job.batches, "the Spark job reads the first pageviews", FIRST_BATCH_S)
     driver = inject(run, settings, ledger)
+    driver.listen()
+    healed_s = time.monotonic()
     with run.console.status("the visitors wait for their last answers"):
         audience.stop()
     ledger.close()
-    healed_s = time.monotonic()
     settle(run)
     drained_s = time.monotonic() - healed_s
     repaired = mend(run)
@@ -165,7 +165,11 @@ def inject(run: Run, settings: ProveSettings, ledger: Ledger) -> Driver:
 
 def settle(run: Run) -> None:
     """Wait until the collector's disk is empty, every window is closed and every file is loaded."""
-    wait_until(lambda: not metric(run, "spooling"), timeout_s=300.0, what="the collector's spool is drained")
+    wait_until(
+        lambda: not read_metric(run.cloud.collector_url, "spooling"),
+        timeout_s=300.0,
+        what="the collector's spool is drained",
+    )
     run.settle()
 
 
@@ -184,21 +188,10 @@ def examine(run: Run, proof: Proof, ledger: Ledger, drained_s: float) -> list[Fi
         *check_events(entries, read_tables(run.warehouse), WINDOW_S * 1000),
         check_accounts(proof.accounts),
         check_liveness(drained_s, longest_s),
-        check_bounds(peak_mb(run), int(metric(run, "spool_bytes"))),
+        check_bounds(peak_mb(run), int(read_metric(run.cloud.collector_url, "spool_bytes"))),
         check_signs(proof.faults),
     ]
     return sorted(findings, key=lambda finding: finding.invariant)
-
-
-def metric(run: Run, name: str) -> float:
-    """One number of the collector's /metrics; 1 where it does not answer."""
-    try:
-        said = requests.get(f"{run.cloud.collector_url}/metrics", timeout=5).text
-    except requests.RequestException:
-        return 1.0
-    return next(
-        float(line.rpartition(" ")[2]) for line in said.splitlines() if line.startswith(f"webevents_collector_{name} ")
-    )
 
 
 def peak_mb(run: Run) -> float:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import requests
 from rich.console import Console
 from rich.status import Status
 
@@ -150,6 +151,17 @@ def started(
             cloud.stop()
     if keep:
         console.print(f"The local cloud still runs: webevents status --state {state}")
+
+
+def read_metric(collector_url: str, name: str) -> float:
+    """One number of the collector's /metrics; 1 where it does not answer."""
+    try:
+        said = requests.get(f"{collector_url}/metrics", timeout=5).text
+    except requests.RequestException:
+        return 1.0
+    return next(
+        float(line.rpartition(" ")[2]) for line in said.splitlines() if line.startswith(f"webevents_collector_{name} ")
+    )
 
 
 def clear(folder: Path) -> None:

@@ -97,10 +97,11 @@ def watch(started: Sequence[Started], gate: Gate, *, drains: bool) -> bool:
             break
     else:
         _finish([each.query for each in started])
-        return all(each.query.exception() is None or gate.refused for each in started)
+        return all(each.query.exception() is None or each.query.name in gate.refused for each in started)
     asked = drains and not failed
     if not asked:
         _report(ended, gate)
+        gate.stop_asked.set()  # the other query ends with its running batch, however many wait behind it
         _finish([each.query for each in started if each.query.isActive])
     return asked
 

@@ -28,24 +28,24 @@ class Gate:
     results: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     failure: Exception | None = None
     last_done: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+    """The queries whose next batch did not begin because of the wish to stop."""
 
     @contextmanager
     def batch(self, query: str) -> Iterator[None]:
         """Around one batch: after a stop was asked for, each query ends the batch that runs and begins no other."""
         try:
             if query in self.last_done:
+                self.refused.add(query)
                 raise StopAskedError("asked to stop: this batch is left to the next start")
             yield
             if self.stop_asked.is_set():
                 self.last_done.add(query)
+        except StopAskedError:
+            raise
         except Exception as error:
             self.failure = error
             raise
-
-    @property
-    def refused(self) -> bool:
-        """Whether a batch did not begin because of the wish to stop."""
-        return isinstance(self.failure, StopAskedError)
 
 
 @dataclass(frozen=True)

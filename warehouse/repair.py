@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from google.cloud.storage import Bucket
 
 from contract.failures import TransientError
+from contract.names import CORRECTIONS, Kind, parse_object_name
 from warehouse import corrections
 from warehouse.accounts import Unmatched, judge
 from warehouse.records import Fate, History, read_records
@@ -90,11 +91,12 @@ def repair(tables: Tables, bucket: Bucket) -> Repair:
 
 
 def _append(tables: Tables, bucket: Bucket, done: Repair) -> None:
-    """One try. The order of reading matters: objects first, then which are loaded, then what sessions lacks.
+    """One try. The order of reading matters: which are loaded, then objects, then what sessions lacks.
 
-    So a correction that is loaded meanwhile is held by its object, by the table, or by both; never by neither.
+    A correction that is created after its object was looked for has a number that this try wants too. One that is
+    there is held by its object, or by the table that is asked last.
     """
-    numbers, loaded = corrections.created(bucket), tables.corrections()
+    loaded, numbers = tables.corrections(), corrections.created(bucket)
     held = {number: set(corrections.event_ids(bucket, number)) for number in sorted(numbers - loaded)}
     made_here = {each.number for each in done.made}
     done.waiting = {number: len(ids) for number, ids in held.items() if number not in made_here}
@@ -118,6 +120,12 @@ def find_late(
     if oldest is None:
         return late, left
     history = History(read_records(bucket, since=oldest))
+    # Of a pageview sent twice, one copy may be late and the other in a row that is still to come.
+    if waiting := not_loaded(bucket, tables):
+        raise TransientError(
+            f"{len(waiting)} objects of sessions are not loaded yet, {waiting[0]} the first: which pageviews are late "
+            "shows afterwards; run it again then"
+        )
     for copies in tables.unmatched_by_event():
         ((event_id, (day, fate)),) = judge(copies, history).items()
         if not first_day.isoformat() <= day <= last_day.isoformat() or any(event_id in ids for ids in held):
@@ -127,6 +135,14 @@ def find_late(
         else:
             left[fate] += 1
     return late, left
+
+
+def not_loaded(bucket: Bucket, tables: Tables) -> list[str]:
+    """The stream's objects of sessions whose rows are not in the table, by name."""
+    named = [parse_object_name(blob.name) for blob in bucket.list_blobs(prefix=f"{Kind.SESSIONS.value}/v1/")]
+    batches = [batch for batch in named if batch is not None and batch.query_id != CORRECTIONS]
+    loaded = tables.batch_keys() if batches else frozenset()
+    return [batch.name for batch in batches if batch.batch_key not in loaded]
 
 
 def _to_late(copies: Iterable[Unmatched], history: History) -> Late:

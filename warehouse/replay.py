@@ -30,7 +30,10 @@ EPILOG = """\
 Exit codes: 0 the rows are the same; 1 they are not: the first keys of each kind are printed, and all stand in the
 table `digests` of the new dataset, beside the made rows in its table `sessions`. A second replay gives the same
 SHA-256, and replaces the first one's tables. Pageviews that came late differ until they are appended:
-  webevents reconcile --bucket BUCKET --from DAY --to DAY --repair"""
+  webevents reconcile --bucket BUCKET --from DAY --to DAY --repair
+Rows differ too while an object waits for its load: run it again. And a pageview that was sent twice by a browser whose
+clock is more than a minute off has a time of its own in each copy: the stream counts the first that came in time, the
+archive's earliest counts here."""
 SHOWN = {"onlyLive": "only in the live table", "onlyReplayed": "only in the replayed table", "different": "different"}
 TOPICS = f"""
 SELECT DISTINCT kafkaTopic AS topic FROM `{{dataset}}.events`

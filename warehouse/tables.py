@@ -164,6 +164,10 @@ class Tables:
         """eventIds that stand in more than one row of sessions."""
         return tuple(row.eventId for row in self._ask(WITH + TWICE))
 
+    def batch_keys(self) -> frozenset[str]:
+        """The batches that any row of sessions came in."""
+        return frozenset(row.batchKey for row in self._ask("SELECT DISTINCT batchKey FROM `{dataset}.sessions`"))
+
     def strangers(self) -> tuple[str, ...]:
         """eventIds in sessions that the archive does not know."""
         return tuple(row.eventId for row in self._ask(WITH + STRANGERS))

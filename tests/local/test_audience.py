@@ -18,6 +18,7 @@ class Answers:
 
     def __init__(self, statuses):
         self.statuses, self.bodies, self.lock = list(statuses), [], threading.Lock()
+        self.rename = None
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -32,7 +33,7 @@ class Answers:
                     self.close_connection = True
                     return
                 spelled = {**event, "timestamp": to_event_time(event["timestamp"])}
-                said = json.dumps({"id": event.get("eventId") or derive_event_id(spelled)}).encode()
+                said = json.dumps({"id": outer.rename or event.get("eventId") or derive_event_id(spelled)}).encode()
                 self.send_response(status)
                 self.send_header("content-length", str(len(said)))
                 self.end_headers()
@@ -134,3 +135,27 @@ def test_a_paced_audience_waits_for_each_events_turn(answering, tmp_path):
         deadline.wait(0.01)
     audience.stop()
     assert len(server.bodies) == 1
+
+
+def test_a_collector_that_gives_another_id_ends_the_run(answering, tmp_path):
+    server = answering()
+    [draft] = islice(draw(1, Shares(again=0, custom=0, faulty=0)), 1)
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    audience = Audience(server.url, ledger, iter([Draft(draft.sort, draft.event)]), events=1, connections=1)
+    server.rename = "another"
+    audience.start()
+    with pytest.raises(RuntimeError, match="and calls it another"):
+        audience.stop()
+
+
+def test_an_event_that_was_acknowledged_once_is_no_unknown(answering, tmp_path):
+    server = answering(200, *[0] * 1_000)
+    [draft] = islice(draw(1, Shares(again=0, custom=0, faulty=0)), 1)
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    drafts = iter([Draft(draft.sort, draft.event, again=True)])
+    audience = Audience(server.url, ledger, drafts, events=1, connections=1)
+    audience.start()
+    while len(server.bodies) < 2:
+        threading.Event().wait(0.01)
+    audience.stop(patience_s=0.1)
+    assert [entry.outcome for entry in read_ledger(ledger.path)] == [Outcome.OK]

@@ -101,3 +101,13 @@ def test_a_stop_that_was_asked_for_is_a_good_end() -> None:
     threading.Timer(0.05, gate.stop_asked.set).start()
     assert watch([running], gate, drains=False)
     assert not running.query.isActive
+
+
+def test_a_query_that_failed_is_not_excused_by_another_one_that_only_stopped() -> None:
+    gate = Gate(refused={"archive"})
+    gate.stop_asked.set()
+    failed, left_out = Query(0, "no space"), Query(0, "asked to stop")
+    failed.name, left_out.name = "sessions", "archive"
+    both = [started(failed)[0], started(left_out)[0]]
+    assert not watch(both, gate, drains=False)
+    assert watch(both[1:], gate, drains=False)

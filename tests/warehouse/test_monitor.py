@@ -338,7 +338,7 @@ def test_the_figures_are_read_by_a_scraper():
     ],
 )
 def test_the_server_answers(path, code, begins):
-    board = Board(5)
+    board = Board(5, lambda: STATUS.at + 1)
     board.status = STATUS
     server = serve(board, pick_port(None, "--port"))
     try:
@@ -354,7 +354,14 @@ def test_the_server_answers(path, code, begins):
 
 
 def test_before_the_first_look_it_says_so():
-    assert Board(5).answer("/")[0] == 503
+    assert Board(5, lambda: 0.0).answer("/")[0] == 503
+
+
+@pytest.mark.parametrize(("age_s", "code"), [(75, 200), (76, 503)])
+def test_a_status_that_no_look_renews_is_none(age_s, code):
+    board = Board(5, lambda: STATUS.at + age_s)
+    board.status = STATUS
+    assert {board.answer(path)[0] for path in ("/", "/status.json", "/metrics")} == {code}
 
 
 def test_a_collectors_figures_are_read():

@@ -9,8 +9,8 @@ import pytest
 from google.api_core.exceptions import Forbidden
 
 from cloud_functions.load import job_config
-from contract.failures import ConfigError
-from contract.names import CORRECTIONS, Kind, parse_object_name, record_name
+from contract.failures import ConfigError, TransientError
+from contract.names import CORRECTIONS, BatchObject, Kind, parse_object_name, record_name
 from tests.oracle import COLUMNS, Message, dump, judge
 from tests.warehouse.conftest import at, event
 from warehouse import corrections
@@ -315,3 +315,24 @@ def test_no_leave_to_create_is_one_sentence(room):
     with pytest.raises(corrections.TakenError):
         corrections.create(closed, 1, rows)
     assert set(COLUMNS) < set(rows[0])
+
+
+def test_while_an_object_of_sessions_waits_for_its_load_nothing_is_late_yet(late):
+    waiting = BatchObject(Kind.SESSIONS, "q", 7).name
+    late.bucket.blob(waiting).upload_from_string(b"rows to come")
+    with pytest.raises(TransientError, match=f"1 objects of sessions are not loaded yet, {waiting} the first"):
+        repair(Tables(late.client, late.dataset), late.bucket)
+    assert corrections.created(late.bucket) == set()
+
+
+def test_a_correction_that_appears_between_the_readings_is_not_appended_twice(late, monkeypatch):
+    tables = Tables(late.client, late.dataset)
+    listed = corrections.created
+
+    def listed_after_another_run(bucket):
+        monkeypatch.setattr(corrections, "created", listed)
+        assert repair(tables, bucket).made
+        return listed(bucket)
+
+    monkeypatch.setattr(corrections, "created", listed_after_another_run)
+    assert repair(tables, late.bucket).made == []

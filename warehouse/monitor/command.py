@@ -112,7 +112,7 @@ def build_watch(settings: MonitorSettings) -> Watch:
     return Watch(
         settings.collector, topic, objects, rows,
         Bounds(settings.quiet_seconds, settings.lag_seconds, settings.load_seconds),
-        now=lambda: time.time_ns() / 1e9,
+        now=now,
         follower=Follower(settings.collector[0], topic, objects, rows) if settings.canary else None,
         tables_every_s=settings.tables_every, accounts_every_s=settings.accounts_every,
     )  # fmt: skip
@@ -158,7 +158,7 @@ def run(watch: Watch, settings: MonitorSettings) -> int:
     log_to()
     ended = Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    board = Board(settings.every)
+    board = Board(settings.every, now)
     server = serve(board, settings.port)
     log.info("watching", extra={"address": f"http://{HOST}:{settings.port}/"})
     try:
@@ -172,3 +172,8 @@ def run(watch: Watch, settings: MonitorSettings) -> int:
         server.shutdown()
         server.server_close()
     return 0
+
+
+def now() -> float:
+    """The wall clock, in seconds since the epoch."""
+    return time.time_ns() / 1e9

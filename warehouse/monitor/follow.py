@@ -126,9 +126,10 @@ class Follower:
             if name in self._opened or not wanted or now - published.created_at < PEEK_S:
                 continue
             for row in self.objects.rows(published):
-                if row["eventId"] in wanted:
-                    wanted[row["eventId"]].passes("streaming", published.created_at)
-                    wanted[row["eventId"]].published_in = name
+                canary = wanted.get(str(row.get("eventId")))
+                if canary is not None:
+                    canary.passes("streaming", published.created_at)
+                    canary.published_in = name
             self._opened.add(name)
         jobs = {published.batch.name: published.jobs for published in waiting}
         for canary in self.open:

@@ -33,6 +33,7 @@ BATCH = re.compile(r"/batch=([0-9]{12})\.")
 BEGIN = "/batch="
 
 UNREACHABLE = (GoogleAPIError, GoogleAuthError, OSError)
+UNREADABLE = (ValueError, EOFError, KeyError, TypeError, IndexError, AttributeError)
 
 
 @dataclass
@@ -119,6 +120,8 @@ class Objects:
                     yield from fastavro.reader(file)  # type: ignore[misc]
         except UNREACHABLE as error:
             raise _away("Cloud Storage", error) from error
+        except UNREADABLE:
+            return  # no batch of ours: the function sets it aside, and no row of it will be in a table
 
     def list_new(self, now: float) -> None:
         """Note what was published since the last look, and what was published again."""

@@ -1,6 +1,7 @@
 """GET /, /status.json and /metrics of the newest status, on loopback."""
 
 import json
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -13,11 +14,15 @@ TIMEOUT_S = 10
 HTML, JSON, TEXT = "text/html; charset=utf-8", "application/json", "text/plain; version=0.0.4; charset=utf-8"
 
 
+STALE_LOOKS, STALE_S = 3, 60
+"""A status older than so many looks and seconds is none."""
+
+
 class Board:
     """Holds the newest status; the server's threads read it."""
 
-    def __init__(self, every_s: int) -> None:
-        self.every_s = every_s
+    def __init__(self, every_s: int, now: Callable[[], float]) -> None:
+        self.every_s, self.now = every_s, now
         self.status: Status | None = None
 
     def answer(self, path: str) -> tuple[int, str, bytes]:
@@ -27,6 +32,8 @@ class Board:
             return 404, TEXT, b"/, /status.json or /metrics\n"
         if status is None:
             return 503, TEXT, b"the first look is under way\n"
+        if (age_s := self.now() - status.at) > STALE_LOOKS * self.every_s + STALE_S:
+            return 503, TEXT, f"the last look began {age_s:.0f} s ago: see the monitor's log\n".encode()
         if path == "/":
             return 200, HTML, to_html(status, self.every_s).encode()
         if path == "/metrics":

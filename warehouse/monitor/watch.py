@@ -106,7 +106,8 @@ class Watch:
             rows = self._rows = attempt(lambda: self.rows.read(now))
             self._archive = rows if isinstance(rows, Unread) else attempt(lambda: self._read_archive(topic, now))
         due = self._asked_accounts_at is None or now - self._asked_accounts_at >= self.accounts_every_s
-        if self.accounts_every_s and due and isinstance(self._rows, RowsReading):
+        busy = self.accounting is not None and self.accounting.is_alive()
+        if self.accounts_every_s and due and not busy and isinstance(self._rows, RowsReading):
             self._asked_accounts_at = now
             self.accounting = Thread(target=self._take_accounts, args=(now,), name="accounts", daemon=True)
             self.accounting.start()
