@@ -53,6 +53,8 @@ class Connection(HttpToolsProtocol):
     _head_bytes = 0  # as they came in: a header that never ends is seen here only
     _too_large = False
     _in_head = True
+    _bare_bytes = 0  # behind the head, and no body: trailers, or what a chunk's length is followed by
+    _heard = False  # the parser made something of the last piece
     _begun = False  # a request, and not yet whole
     _address = ""
     _parts: list[bytes] | None = None  # the body so far of what may go straight to `take`
@@ -77,28 +79,35 @@ class Connection(HttpToolsProtocol):
         if not self.doors.open[self._address]:
             del self.doors.open[self._address]
         super().connection_lost(exc)
+        self.cycle = None  # type: ignore[assignment]  # an exchange knows its connection: each would keep the other
 
     def data_received(self, data: bytes) -> None:
-        """Some of a request; an endless head ends here."""
+        """Some of a request; an endless head or trailer ends here."""
         if self.transport.is_closing():
             return
         if self._in_head:
             self._head_bytes += len(data)
+        self._heard = False
         super().data_received(data)
         if self._whole is not None:
             self._take_whole(self._whole)
-        if self._in_head and self._head_bytes > HEAD_BYTES:
+        if not self._in_head and not self._heard:
+            self._bare_bytes += len(data)
+        if (self._in_head and self._head_bytes > HEAD_BYTES) or self._bare_bytes > HEAD_BYTES:
             self._refuse(TOO_LARGE)
-        elif self._begun and not self.transport.is_closing():
-            if self._parts is not None:
-                self._go_uvicorns_way(self._parts)
-            if self._deadline is None:
-                self._start_deadline()
+        elif not self.transport.is_closing():
+            self._wait_for_the_rest()
 
     def on_message_begin(self) -> None:
         """A request begins."""
         self._begun = True
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; one behind the body would pass for the proxy's own."""
+        if not self._in_head:
+            raise ValueError("a trailer")  # the parser stops, and send_400_response is called
+        super().on_header(name, value)
 
     def send_400_response(self, msg: str) -> None:
         """What the parser refused."""
@@ -109,7 +118,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
-        self._in_head = False
+        self._in_head, self._heard = False, True
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
             self._too_large = True
             raise ValueError("the head is too large")  # the parser stops, and send_400_response is called
@@ -120,6 +129,7 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Some of the body."""
+        self._heard = True
         if self._parts is None:
             super().on_body(body)
         else:
@@ -128,6 +138,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._in_head, self._head_bytes, self._begun = True, 0, False
+        self._heard, self._bare_bytes = True, 0
         self._stop_deadline()
         if self._parts is None:
             super().on_message_complete()
@@ -141,14 +152,28 @@ class Connection(HttpToolsProtocol):
             self.url == EVENTS_URL
             and self.parser.get_method() == b"POST"
             and self.parser.get_http_version() == "1.1"
-            and (self.cycle is None or self.cycle.response_complete)
+            and self._is_answered()
+            and not self.flow.write_paused  # uvicorn's way waits until the client reads
             and not self.parser.should_upgrade()
         )
 
+    def _is_answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _wait_for_the_rest(self) -> None:
+        if self._begun and self._parts is not None:
+            self._go_uvicorns_way(self._parts)
+        # A blank line behind a request ends the wait for the next one, and begins none.
+        idle = self.timeout_keep_alive_task is None and self._is_answered()
+        if self._deadline is None and (self._begun or idle):
+            self._start_deadline()
+
     def _take_whole(self, exchange: Exchange) -> None:
         self._whole = None
+        # The exchange stays until the next request; the body stays only while `take` counts it.
+        body, exchange.body = exchange.body, b""
         try:
-            self.take(Request("POST", exchange.headers, self._address), exchange.body, exchange.reply)
+            self.take(Request("POST", exchange.headers, self._address), body, exchange.reply)
         except Exception:  # noqa: BLE001 - as an application's server answers: 500, and the process goes on
             log.exception("a request was not answered")
             exchange.reply(*Stop(500, "body", "The collector failed").answer())
@@ -185,7 +210,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, answer: bytes) -> None:
         if not self.transport.is_closing():
-            if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            if self._is_answered() or not self.cycle.response_started:
                 self.transport.write(answer)
             self.transport.close()
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from collector.spool import Spool, SpoolFull
+from collector.spool import Spool
 
 
 class GroupWriter:
@@ -22,7 +22,7 @@ class GroupWriter:
         return bool(self._waiting) or (self._writing is not None and not self._writing.done())
 
     def append(self, frames: Sequence[bytes]) -> asyncio.Future[None]:
-        """Done when the disk has `frames`; else SpoolFull, or the disk's OSError."""
+        """Done when the disk has `frames`; else SpoolFull, the disk's OSError, or whatever else went wrong."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._waiting.append((frames, done))
@@ -38,7 +38,7 @@ class GroupWriter:
             frames = [frame for frames, _ in group for frame in frames]
             try:
                 await loop.run_in_executor(self._thread, self._spool.write, frames)
-            except (OSError, SpoolFull) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is: who waits must hear of it
                 fault = error
             for _, done in group:
                 _settle(done, fault)

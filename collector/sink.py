@@ -109,10 +109,21 @@ class Sink:
             done(TransientError("neither broker nor disk takes pageviews"))
 
     def _start_draining(self) -> None:
-        if self._draining is None:
+        if self._draining is None or self._draining.done():
             self._draining = asyncio.get_running_loop().create_task(self._drain())
 
     async def _drain(self) -> None:
+        while True:
+            try:
+                await self._drain_to_the_end()
+                break
+            except OSError as error:  # a full disk has no room for the bookmark either, until it has again
+                log.error("the spool cannot be drained", extra={"errno": error.errno})
+                await asyncio.sleep(RETRY_S[1])
+        self._draining = None
+        log.info("the spool is drained")
+
+    async def _drain_to_the_end(self) -> None:
         pause_s = RETRY_S[0]
         while True:
             frames, position = self._spool.read()
@@ -131,11 +142,9 @@ class Sink:
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
                 pause_s = min(pause_s * 2, RETRY_S[1])
             elif len(asked) == len(frames):
-                self._spool.drained(position)
                 self._metrics.drained(len(frames))
+                self._spool.drained(position)
                 pause_s = RETRY_S[0]
-        self._draining = None
-        log.info("the spool is drained")
 
     async def _send_all(self, frames: Sequence[Frame]) -> bool:
         """Send in order; whether each one is delivered, or kept aside because no broker ever takes it."""

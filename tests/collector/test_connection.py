@@ -1,15 +1,18 @@
 """One connection: whichever way a request goes, and however its bytes arrive, it gets the same answer."""
 
 import asyncio
+import gc
 import json
 import socket
+import weakref
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from collector.connection import Doors, build_protocol
+from collector.connection import HEAD_BYTES, Connection, Doors, build_protocol
 from collector.events import Reply, Request
 from tests.collector.parts import HOST, CollectorProcess, pageview, read_topic, wait_for
 from tests.collector.test_http import good, is_whole, message, request, status
@@ -151,3 +154,112 @@ def test_the_first_answer_counts() -> None:
 
     once, again = exchange(answer_twice, kept_open(request(b"one")), kept_open(request(b"two")))
     assert (once.endswith(b"\r\n\r\none"), again.endswith(b"\r\n\r\ntwo")) == (True, True)
+
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter, list[Connection]], Awaitable[None]]
+
+
+def converse(take: Any, talk: Talk, *, app: Any = lambda scope, receive, send: None) -> None:
+    """Let `talk` use one connection to a server, whose ends it is given; a request has 1 s."""
+    ends: list[Connection] = []
+
+    async def serve() -> None:
+        config = uvicorn.Config(app, log_config=None, interface="asgi3")
+        protocol = build_protocol(Doors(10, 0, 1.0), take)
+
+        def build() -> Connection:
+            ends.append(protocol(config, ServerState(), {}))
+            return ends[-1]
+
+        server = await asyncio.get_running_loop().create_server(build, HOST, 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        await asyncio.wait_for(talk(reader, writer, ends), 5)
+        writer.close()
+        server.close()
+
+    asyncio.run(serve())
+
+
+def agree(_: Request, __: bytes, reply: Reply) -> None:
+    reply(200, (), b"yes")
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+def test_a_blank_line_behind_an_answer_holds_no_door() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: list[Connection]) -> None:
+        writer.write(kept_open(request(good())))
+        assert status(await reader.read(65_536)) == 200
+        writer.write(b"\r\n")
+        assert status(await reader.read()) == 408
+
+    converse(agree, talk)
+
+
+def test_a_blank_line_before_a_request_is_passed() -> None:
+    once, again = exchange(agree, kept_open(request(good())), b"\r\n" + kept_open(request(good())))
+    assert status(once) == status(again) == 200
+
+
+def test_who_does_not_read_its_answer_gets_no_second_one_meanwhile() -> None:
+    ways: list[str] = []
+
+    def take(_: Request, __: bytes, reply: Reply) -> None:
+        ways.append("at once")
+        reply(200, (), bytes(32 * 1024 * 1024))
+
+    async def app(_: object, __: object, ___: object) -> None:
+        ways.append("when it reads")
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter, __: list[Connection]) -> None:
+        for count in (1, 2):
+            writer.write(kept_open(request(good())))
+            await until(lambda count=count: len(ways) == count)
+
+    converse(take, talk, app=app)
+    assert ways == ["at once", "when it reads"]
+
+
+def test_a_body_is_let_go_with_its_answer_and_a_connection_with_its_end() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ends: list[Connection]) -> None:
+        writer.write(kept_open(request(good())))
+        assert status(await reader.read(65_536)) == 200
+        assert ends[0].cycle.body == b""
+        end = weakref.ref(ends.pop())
+        writer.close()
+        await until(lambda: end() is None)
+
+    gc.collect()
+    gc.disable()
+    try:
+        converse(agree, talk)
+    finally:
+        gc.enable()
+
+
+CHUNKED = b"POST /api/webeventspub HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+
+
+@pytest.mark.parametrize("end", [b"0\r\n\r\n", b"0\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"], ids=["bare", "trailer"])
+def test_a_header_behind_the_body_is_refused(end: bytes) -> None:
+    (said,) = exchange(agree, CHUNKED + end)
+    assert status(said) == (400 if b"X-" in end else 200)
+
+
+def test_a_trailer_that_never_ends_is_refused() -> None:
+    async def app(_: object, receive: Callable[[], Awaitable[Any]], __: object) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ends: list[Connection]) -> None:
+        writer.write(CHUNKED)
+        await until(lambda: ends and ends[0].cycle is not None)
+        writer.write(b"0\r\nx: ")
+        for _ in range(HEAD_BYTES // 1024 + 1):
+            writer.write(b"x" * 1024)
+        assert status(await reader.read()) == 431
+
+    converse(agree, talk, app=app)
