@@ -70,6 +70,9 @@ def build_collector(settings: Settings, doors: Doors) -> tuple[Collector, Events
     metrics.gauge("spool_bytes", "Bytes on the spool's disk.", lambda: spool.size_bytes)
     metrics.gauge("spooling", "1 while events go to the disk.", lambda: sink.spooling)
     metrics.gauge("in_flight", "Events that the broker has not answered.", lambda: producer.in_flight)
+    metrics.gauge(
+        "oldest_unacked_seconds", "How long the broker has owed its oldest answer.", lambda: producer.oldest_unacked_s
+    )
     metrics.gauge("connections", "Open connections.", lambda: doors.open.total())
     events = Events(
         sink, Origins(settings.sites), Buckets(settings.rate), metrics,

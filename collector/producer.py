@@ -87,6 +87,16 @@ class Producer:
         """Records and requests that librdkafka has not answered."""
         return len(self._kafka)
 
+    @property
+    def oldest_unacked_s(self) -> float:
+        """How long the broker has owed its oldest answer, in seconds; 0 where it owes none."""
+        firsts = (
+            (wait_s, next((delivery for delivery in waiting if delivery.done is not None), None))
+            for wait_s, waiting in self._waiting.items()
+        )
+        now = self._loop.time()
+        return max((now - (first.due - wait_s) for wait_s, first in firsts if first is not None), default=0.0)
+
     def open(self) -> None:
         """Begin to poll, from the running event loop."""
         self._loop = asyncio.get_running_loop()

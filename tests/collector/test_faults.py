@@ -122,6 +122,7 @@ def test_a_broker_away_under_load(own_broker: Broker, tmp_path: Path, fault: str
             own_broker.process.kill()
         else:
             own_broker.process.signal(signal.SIGSTOP)
+        wait_for(lambda: collector.metric("oldest_unacked_seconds") > 1, "an answer that the broker owes shows")
         wait_for(lambda: collector.metric("spooling") == 1, "the collector spools")
         spooled = len(load.accepted)
         load._stopped.wait(seconds)

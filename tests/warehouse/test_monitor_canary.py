@@ -7,6 +7,7 @@ import io
 import json
 import time
 from datetime import datetime, timezone
+from itertools import count
 
 import fastavro
 import pytest
@@ -26,6 +27,7 @@ from warehouse.monitor.watch import settled
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 BOUNDS = Bounds(quiet_s=2, lag_s=4, load_s=3)
+BATCHES = count()
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ def silent(watch):
 
 def publish(cloud):
     """What the archive query does: all canaries of the topic, as the object of a new batch."""
-    batch = BatchObject(Kind.EVENTS, "archive", time.time_ns() // 1_000_000_000)
+    batch = BatchObject(Kind.EVENTS, "archive", next(BATCHES))
     now = datetime.now(timezone.utc)
     canary = {"eventType": "Canary", "uiud": "canary", "timestamp": now, "kafkaTimestamp": now}
     rows = [
