@@ -21,7 +21,9 @@ COMMANDS = {
     "reconcile": ("warehouse.reconcile:main", "account for every pageview, or exit 1 with the missing ones"),
     "explain": ("warehouse.explain:main", "from a session back to its events, files, load jobs and offsets"),
     "monitor": ("warehouse.monitor.command:main", "which stage is silent, behind or failing, and what to do"),
+    "bench": ("local.bench:main", "what a part costs beside its peers, as ratios; from a checkout"),
     "replay": ("warehouse.replay:main", "make a period's sessions again from the archive, and compare"),
+    "plan": ("warehouse.plan:main", "what a site of your size needs and costs, with its assumptions"),
 }
 
 

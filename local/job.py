@@ -89,7 +89,7 @@ def submit(
     return Job(process, log)
 
 
-def spark_submit(environ: Mapping[str, str], jvm: str) -> list[str]:
+def spark_submit(environ: Mapping[str, str], jvm: str, *, memory: str = DRIVER_MEMORY) -> list[str]:
     """spark-submit of the installed PySpark, with the jars of its line and the driver's JVM flags."""
     program = Path(sys.executable).with_name("spark-submit")
     try:
@@ -98,7 +98,7 @@ def spark_submit(environ: Mapping[str, str], jvm: str) -> list[str]:
         raise ConfigError("PySpark is missing: pip install 'webevents[spark]', or run scripts/setup.sh") from error
     jars = sorted(fetch_jars(LINES[pyspark.__version__[0]], environ).glob("*.jar"))
     return [
-        str(program), "--master", MASTER, "--driver-memory", DRIVER_MEMORY, "--jars", ",".join(map(str, jars)),
+        str(program), "--master", MASTER, "--driver-memory", memory, "--jars", ",".join(map(str, jars)),
         "--driver-java-options", jvm,
         "--conf", "spark.ui.enabled=false", "--conf", f"spark.driver.bindAddress={HOST}",
         "--conf", f"spark.driver.host={HOST}",

@@ -1,0 +1,89 @@
+"""`webevents bench`: what a part costs, side by side with its peers in one run, printed as ratios."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.job import report, run
+from bench.job.programs import PROGRAMS
+from contract.failures import ConfigError, WebeventsError
+from contract.settings import nearest, number, one_of, read_flags, setting, text
+
+PARTS = ("job", "collector", "function")
+DESCRIPTION = """\
+Measure a part of the pipeline beside its peers, on this machine and in one run.
+
+  job        Kafka to Avro, on one seeded topic: CPU-seconds per million pageviews between the end of the warm-up and
+             the end of the topic, so that start and compilation do not count, and every program's rows compared with
+             the expected ones
+  collector  accepted events a second with durable acknowledgement (needs bench/collector/requirements.txt and wrk)
+  function   calls of BigQuery and Cloud Storage per storage event
+
+Read the ratios: seconds are those of this machine and of what else it does. Exit code 1 where a program's rows are
+wrong."""
+
+
+def programs(given: str) -> tuple[str, ...]:
+    """Names of programs with commas between."""
+    named = tuple(text(name) for name in given.split(","))
+    for name in named:
+        if name not in PROGRAMS:
+            raise ValueError(f"no program {name!r}; {nearest(name, PROGRAMS)}")
+    return named
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchSettings:
+    """Settings of `webevents bench`."""
+
+    part: tuple[str, ...] = setting(
+        one_of(*PARTS), default=("job",), positional=True, help=f"what to measure: {', '.join(PARTS)}"
+    )
+    programs: tuple[str, ...] = setting(
+        programs, default=("ours", "flink", "flink-rocksdb", "limit"),
+        help=f"job: what to run, with commas between, of {', '.join(PROGRAMS)}",
+    )  # fmt: skip
+    pageviews: int = setting(number, default=8_000_000, help="job: pageviews of the topic")
+    warm_up: int = setting(number, default=2_000_000, help="job: pageviews of the topic that is taken off")
+    rounds: int = setting(number, default=5, help="rounds, in each of which every program runs once")
+    seed: int = setting(number, default=1, help="job: seed of the topic")
+    state: Path = setting(
+        Path, default=Path(".webevents/bench/job"), help="job: folder of the topics, kept for next time"
+    )
+    json: Path | None = setting(Path, default=None, help="job: file for the figures of every run, for machines")
+    chart: Path | None = setting(Path, default=None, help="job: file for a chart, a PNG; needs matplotlib")
+    against: Path | None = setting(
+        Path, default=None, help="job: figures of an earlier --json; warns of each ratio that has become worse"
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure one part."""
+    settings = read_flags(BenchSettings, argv, prog="webevents bench", description=DESCRIPTION)
+    if len(settings.part) > 1:
+        raise ConfigError(f"PART: want one of {', '.join(PARTS)}, got {len(settings.part)}")
+    (part,) = settings.part
+    if part != "job":
+        return subprocess.run([sys.executable, "-m", f"bench.{part}.run"], check=False).returncode
+    if settings.warm_up >= settings.pageviews:
+        raise ConfigError(f"--warm-up: want fewer than --pageviews, {settings.pageviews}, got {settings.warm_up}")
+    if settings.chart is not None:
+        report.check_chart()
+    figures = run.run(
+        settings.state.resolve(), settings.programs, pageviews=settings.pageviews, warm_up=settings.warm_up,
+        rounds=settings.rounds, seed=settings.seed, environ=os.environ,
+    )  # fmt: skip
+    return report.report(figures, json_file=settings.json, chart=settings.chart, against=settings.against)
+
+
+if __name__ == "__main__":
+    try:
+        raise SystemExit(main(sys.argv[1:]))
+    except WebeventsError as error:
+        sys.stderr.write(f"webevents bench: {error}\n")
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -1,0 +1,50 @@
+"""One program, one run: CPU-seconds of all its processes, wall seconds, and whether its rows are right."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.job.check import check
+from bench.job.programs import Run
+
+
+@dataclass(frozen=True)
+class Measured:
+    """`cpu_s`: user and system time of the process and all that it waited for; `peak_bytes`: of the largest one."""
+
+    cpu_s: float
+    wall_s: float
+    peak_bytes: int
+    right: bool
+    late: int
+    out_bytes: int
+
+
+def measure(command: Callable[[Run], Sequence[str]], run: Run, topic: Mapping[str, Any]) -> Measured:
+    """Run to the end and compare. Raises RuntimeError with the log's end where the program fails."""
+    shutil.rmtree(run.folder, ignore_errors=True)
+    run.folder.mkdir(parents=True)
+    log = run.folder / "log"
+    began = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command(run), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=dict(run.environ),
+            cwd=run.folder,
+        )  # fmt: skip
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+        except BaseException:
+            process.kill()
+            raise
+    wall_s = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{command(run)[0]} ended with {process.returncode}:\n{log.read_text()[-3000:]}")
+    found = check(run.out)
+    right = all(found[name] == topic[name] for name in ("rows", "pageviews", "digest"))
+    late, size = int(found["late"]), int(found["bytes"])
+    return Measured(used.ru_utime + used.ru_stime, wall_s, used.ru_maxrss * 1024, right, late, size)

@@ -1,0 +1,73 @@
+"""The programs that are measured: each reads a topic to its end, writes Avro files into a folder, and exits."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.job import ROOT, spark_submit
+from local.processes import HOST
+
+HEAP = "4g"
+JVM = "-XX:+UseParallelGC"
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: where to read, where to write, what the process is given of the environment."""
+
+    servers: str
+    topic: str
+    folder: Path
+    environ: Mapping[str, str]
+
+    @property
+    def out(self) -> Path:
+        """Where the Avro files go."""
+        return self.folder / "out"
+
+
+def ours(*flags: str, jvm: str = JVM) -> Callable[[Run], list[str]]:
+    """The product's job as it is submitted, without its second query: no peer archives the messages too."""
+
+    def command(run: Run) -> list[str]:
+        return [
+            *spark_submit(run.environ, jvm, memory=HEAP), str(ROOT / "streaming" / "main.py"),
+            "--kafka-servers", run.servers, "--topic", run.topic, "--trigger", "available-now", "--no-archive",
+            "--checkpoint", (run.folder / "checkpoint").as_uri(), "--target", run.out.as_uri(), *flags,
+        ]  # fmt: skip
+
+    return command
+
+
+def script(name: str, *flags: str) -> Callable[[Run], list[str]]:
+    """A program of this folder that Python runs."""
+
+    def command(run: Run) -> list[str]:
+        where = ["--kafka-servers", run.servers, "--topic", run.topic, "--out", str(run.out)]
+        return [sys.executable, str(HERE / name), *where, *flags]
+
+    return command
+
+
+def published(run: Run) -> list[str]:
+    """The published script, with no more than it says: no flags of the virtual machine."""
+    submit = spark_submit(run.environ, "-Duser.timezone=UTC", memory=HEAP)
+    return [*submit, *script("published.py")(run)[1:]]
+
+
+PROGRAMS: Mapping[str, Callable[[Run], Sequence[str]]] = {
+    "ours": ours(),
+    "flink": script("flink/run.py", "--state", "heap", "--heap", HEAP),
+    "flink-rocksdb": script("flink/run.py", "--state", "rocksdb", "--heap", HEAP),
+    "published": published,
+    "limit": script("limit.py"),
+    "quix": script("quix.py"),
+}
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What Spark needs to find this Python, and no look-up of the host's name."""
+    python = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    return {**environ, **python, "SPARK_LOCAL_IP": HOST, "PYTHONPATH": str(ROOT)}

@@ -1,0 +1,75 @@
+"""The rounds: every program on the short topic and on the long one, in turn, beside each other in one run."""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bench.job.fill import fill
+from bench.job.measure import Measured, measure
+from bench.job.programs import PROGRAMS, Run, environment
+from local import broker
+
+console = Console()
+
+
+def run(
+    state: Path,
+    programs: Sequence[str],
+    *,
+    pageviews: int,
+    warm_up: int,
+    rounds: int,
+    seed: int,
+    environ: Mapping[str, str],
+) -> dict[str, Any]:
+    """Figures of all runs; `marginal_cpu_s` is what a million pageviews takes between the two topics' ends."""
+    state.mkdir(parents=True, exist_ok=True)
+    process, servers = broker.start(state / "broker", topics=["bench"])
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in programs}
+    try:
+        short, long = (fill(state, servers, size, seed) for size in (warm_up, pageviews))
+        for number in range(rounds):
+            # Every other round in the opposite order, so that none always follows the same one.
+            for name in programs if number % 2 == 0 else reversed(programs):
+                found = {
+                    size: _measure(name, topic, servers, state, environ)
+                    for size, topic in (("short", short), ("long", long))
+                }
+                runs[name].append(_figures(found["short"], found["long"], pageviews, warm_up))
+                _say(number, name, runs[name][-1])
+    finally:
+        process.stop()
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()}
+    return {"topic": long, "warm_up": short, "seed": seed, "machine": machine, "programs": runs}
+
+
+def _measure(name: str, topic: Mapping[str, Any], servers: str, state: Path, environ: Mapping[str, str]) -> Measured:
+    place = Run(servers, topic["topic"], state / "run", environment(environ))
+    with console.status(f"{name} on {topic['topic']}"):
+        return measure(PROGRAMS[name], place, topic)
+
+
+def _figures(short: Measured, long: Measured, pageviews: int, warm_up: int) -> dict[str, Any]:
+    millions = (pageviews - warm_up) / 1e6
+    return {
+        "right": short.right and long.right,
+        "marginal_cpu_s": (long.cpu_s - short.cpu_s) / millions,
+        "marginal_pageviews_s": (pageviews - warm_up) / max(long.wall_s - short.wall_s, 1e-9),
+        "short": asdict(short),
+        "long": asdict(long),
+    }
+
+
+def _say(number: int, name: str, found: Mapping[str, Any]) -> None:
+    wrong = "" if found["right"] else "  ROWS DIFFER"
+    console.print(
+        f"round {number + 1}  {name:<14} {found['marginal_cpu_s']:6.1f} CPU-s per million  "
+        f"{found['marginal_pageviews_s']:9,.0f} pageviews/s  whole run {found['long']['cpu_s']:6.1f} CPU-s, "
+        f"{found['long']['wall_s']:6.1f} s{wrong}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip

@@ -1,0 +1,142 @@
+"""The job's benchmark: the same topic each time, rows compared as they must be, ratios that mean what they say."""
+
+import json
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import fastavro
+import pytest
+
+from bench.job.check import check
+from bench.job.report import ratios, worse
+from bench.job.topic import CLOSING, PARTITIONS, WINDOW_MS, Expected, Hit, Session, digest, messages
+
+ROOT = Path(__file__).parents[2]
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+ROWS = {
+    "type": "record", "name": "row", "fields": [
+        {"name": "uiud", "type": "string"}, {"name": "sessionId", "type": "string"},
+        {"name": "window_start", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+        *[{"name": name, "type": {"type": "array", "items": "string"}}
+          for name in ("Pages", "referrer", "LandingPageCode")],
+        {"name": "sessionTimestamps",
+         "type": {"type": "array", "items": {"type": "long", "logicalType": "timestamp-micros"}}},
+    ],
+}  # fmt: skip
+HITS = [Hit(WINDOW_MS + 5, "/b", "direct", "0"), Hit(WINDOW_MS + 4, "/a", "direct", "1")]
+
+
+def write(file, hits, *, uiud="u", start_ms=WINDOW_MS):
+    row = {
+        "uiud": uiud, "sessionId": "s", "window_start": EPOCH + timedelta(milliseconds=start_ms),
+        "Pages": [hit.page_url for hit in hits], "referrer": [hit.referrer for hit in hits],
+        "LandingPageCode": [hit.landing_page for hit in hits],
+        "sessionTimestamps": [EPOCH + timedelta(milliseconds=hit.at_ms) for hit in hits],
+    }  # fmt: skip
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("wb") as out:
+        fastavro.writer(out, ROWS, [row])
+
+
+def expected(hits):
+    made = Expected()
+    for hit in hits:
+        made.add(Session("u", "s", 0), hit, hit.at_ms)
+    return made.close()
+
+
+def test_the_topic_is_byte_for_byte_the_same_and_its_end_closes_each_partition():
+    first, again = (list(messages(3, 2_000, Expected())) for _ in range(2))
+    assert first == again
+    assert [message.partition for message in first[-PARTITIONS:]] == list(range(PARTITIONS))
+    assert {message.key for message in first[-PARTITIONS:]} == {CLOSING.encode()}
+    assert list(messages(4, 2_000, Expected())) != first
+
+
+def test_every_pageview_is_expected_once():
+    rows = Expected()
+    sent = [json.loads(m.value) for m in messages(3, 2_000, rows) if m.value.startswith(b'{"timestamp"')]
+    real = [each for each in sent if each["uiud"] != CLOSING and not each["uiud"].startswith("late-")]
+    assert rows.close()["pageviews"] == 2_000 == len({each["eventId"] for each in real})
+
+
+def test_rows_are_compared_whatever_their_files_and_their_order(tmp_path):
+    write(tmp_path / "part" / "a.avro", HITS[::-1])
+    write(tmp_path / "b", [HITS[0]], uiud=CLOSING)
+    write(tmp_path / "_temporary" / ".c", HITS)
+    found = check(tmp_path)
+    assert {name: found[name] for name in ("rows", "pageviews", "digest")} == expected(HITS)
+
+
+WRONG = {
+    "a hit less": (HITS[:1], {}),
+    "a hit twice": ([*HITS, HITS[0]], {}),
+    "another window": (HITS, {"start_ms": 2 * WINDOW_MS}),
+    "another visitor": (HITS, {"uiud": "v"}),
+    "a page changed": ([HITS[0], HITS[1]._replace(page_url="/c")], {}),
+}
+
+
+@pytest.mark.parametrize(("hits", "place"), WRONG.values(), ids=WRONG)
+def test_a_row_that_differs_is_found(tmp_path, hits, place):
+    write(tmp_path / "a.avro", hits, **place)
+    assert check(tmp_path)["digest"] != expected(HITS)["digest"]
+
+
+def test_two_equal_rows_do_not_cancel_out():
+    assert 2 * digest("u", "s", 0, HITS) % 2**96 != 0
+
+
+def runs(*cpu_s):
+    return [{"marginal_cpu_s": each} for each in cpu_s]
+
+
+def test_a_ratio_is_of_one_round():
+    assert ratios(runs(10, 30), runs(20, 20)) == [0.5, 1.5]
+
+
+WARNS = {"as recorded": (10, False), "a quarter worse": (12.5, False), "more": (12.6, True), "better": (5, False)}
+
+
+@pytest.mark.parametrize(("cpu_s", "warns"), WARNS.values(), ids=WARNS)
+def test_a_ratio_that_became_worse_is_told(cpu_s, warns):
+    recorded = {"ours": runs(10, 10), "flink": runs(10, 10)}
+    told = worse({"ours": runs(cpu_s), "flink": runs(10)}, recorded)
+    assert bool(told) is warns
+    assert all("flink, recorded is 1.00x" in line for line in told)
+
+
+REFUSED = {
+    "no such program": (["--programs", "ours,flnk"], "did you mean flink?"),
+    "no such part": (["jbo"], "did you mean job?"),
+    "a warm-up as long as the topic": (["--pageviews", "5", "--warm-up", "5"], "--warm-up: want fewer than"),
+}
+
+
+@pytest.mark.parametrize(("flags", "told"), REFUSED.values(), ids=REFUSED)
+def test_a_flag_at_fault_is_one_sentence(flags, told, tmp_path):
+    done = bench(*flags, "--state", str(tmp_path / "state"))
+    assert (done.returncode, done.stdout) == (78, "")
+    assert told in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.stack
+@pytest.mark.spark
+@pytest.mark.slow
+def test_a_small_run_has_the_expected_rows_and_warns_where_it_is_slower_than_recorded(tmp_path):
+    out = tmp_path / "figures.json"
+    recorded = ROOT / "bench" / "job" / "recorded_small.json"
+    small = ["--pageviews", "300000", "--warm-up", "100000", "--rounds", "1", "--programs", "ours,limit"]
+    done = bench(*small, "--state", str(tmp_path / "state"), "--json", str(out), "--against", str(recorded))
+    print(done.stdout, done.stderr[-2000:])
+    assert done.returncode == 0
+    figures = json.loads(out.read_text())
+    assert {name: each[0]["right"] for name, each in figures["programs"].items()} == {"ours": True, "limit": True}
+
+
+def bench(*flags):
+    command = [sys.executable, "cli.py", "bench", *flags]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
