@@ -1,12 +1,14 @@
 """One object, one load: a job id that every delivery of the event computes alike."""
 
 import logging
+from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as WaitedTooLong
 from datetime import datetime, timedelta
+from time import sleep
 from typing import Any
 
-from google.api_core.exceptions import Conflict, GoogleAPICallError, GoogleAPIError
+from google.api_core.exceptions import Conflict, GoogleAPICallError, GoogleAPIError, NotFound
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 from google.cloud.storage import Client as StorageClient
@@ -23,6 +25,10 @@ ATTEMPTS = 10
 """Job ids that one object may use up. Failed loads count against the table's 1,500 a day, so they are bounded."""
 GIVE_UP_AFTER = timedelta(hours=22)
 """Eventarc forgets an event 24 hours old. Before that happens, the load leaves a record instead."""
+COMES_AGAIN_AFTER = timedelta(seconds=10)
+"""Eventarc's shortest wait before it delivers again. Of an older object a job is looked for before one is inserted."""
+PAUSE_S = 10.0
+"""The longest wait for a running load before the first question how it went."""
 CALL_S = 20.0
 REMEMBERED = 10_000
 
@@ -34,6 +40,10 @@ class Loader:
 
     A job id is taken for ever, so it is the lock: whoever inserts it runs the load, all others get a conflict and
     ask how the job went. Only a load that failed for a passing reason is tried again, under the next id.
+
+    Calls of an object, once its process has seen its table: insert and one get, a wait as long as its table's last
+    loads took between them; remembered in this process: none; loaded by another: one get, or insert and get within
+    COMES_AGAIN_AFTER. A manifest is one more.
     """
 
     def __init__(
@@ -52,6 +62,7 @@ class Loader:
         self.dead_letters = DeadLetters(bucket_client, settings.dead_letter)
         self.tables_seen: set[str] = set()
         self.loaded: dict[str, None] = {}
+        self.load_s: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=10))
 
     def load(self, found: FinalizedBatch) -> None:
         """Return when the object is loaded, was loaded before, or has its dead-letter record.
@@ -70,11 +81,12 @@ class Loader:
             self._give_up(found, {"reason": "gaveUp", "message": str(error)}, job=None)
 
     def _load(self, found: FinalizedBatch) -> None:
+        old = found.created_at is not None and self.now() - found.created_at >= COMES_AGAIN_AFTER
         try:
-            self._check_table(found)
-            uris = read_uris(self.storage, found) if found.batch.manifest else [found.uri]
             for attempt in range(ATTEMPTS):
-                job, mine = self._submit(found, uris, attempt)
+                job, mine = (self._find(found, attempt) if old else None), False
+                if job is None:
+                    job, mine = self._submit(found, attempt)
                 if self._settle(found, job, mine=mine):
                     return
         except GoogleAPICallError as error:
@@ -96,8 +108,17 @@ class Loader:
             self.warehouse.get_table(self._table(found), retry=self.retry, timeout=CALL_S)
             self.tables_seen.add(table)
 
-    def _submit(self, found: FinalizedBatch, uris: list[str], attempt: int) -> tuple[Any, bool]:
+    def _find(self, found: FinalizedBatch, attempt: int) -> Any | None:
+        """The job of this attempt; None where no delivery has got so far, as far as one can see."""
+        try:
+            return self.warehouse.get_job(self._load_id(found, attempt), retry=self.retry, timeout=CALL_S)
+        except NotFound:
+            return None
+
+    def _submit(self, found: FinalizedBatch, attempt: int) -> tuple[Any, bool]:
         """The job of this attempt, and whether this call has started it."""
+        self._check_table(found)
+        uris = read_uris(self.storage, found) if found.batch.manifest else [found.uri]
         job_id = self._load_id(found, attempt)
         try:
             job = self.warehouse.load_table_from_uri(
@@ -127,8 +148,10 @@ class Loader:
 
     def _outcome(self, found: FinalizedBatch, job: Any) -> dict[str, Any] | None:
         """How the job ended: its error, or None. Raises TransientError while it runs on after the wait."""
+        pause_s = min(self._pause_s(found, job), self.settings.wait_s)
+        sleep(pause_s)
         try:
-            job.result(retry=self.retry, timeout=self.settings.wait_s)
+            job.result(retry=self.retry, timeout=self.settings.wait_s - pause_s)
         except WaitedTooLong as error:
             wait_s = self.settings.wait_s
             raise TransientError(f"{found.uri}: load job {job.job_id} still runs after {wait_s} s") from error
@@ -137,21 +160,20 @@ class Loader:
                 raise
         return job.error_result  # type: ignore[no-any-return]
 
+    def _pause_s(self, found: FinalizedBatch, job: Any) -> float:
+        """How long a running job is left alone: a little more than the longest of its table's last loads took."""
+        longest_s = max(self.load_s[found.batch.kind.table].copy(), default=0.0)
+        return 0.0 if job.state == "DONE" else min(1.2 * longest_s, PAUSE_S)
+
     def _log_loaded(self, found: FinalizedBatch, job: Any, *, mine: bool) -> None:
         fields = {"object": found.uri, "table": found.batch.kind.table, "job": job.job_id}
         if not mine:
             log.info("already loaded", extra=fields)
             return
-        rows = {"rows_loaded": job.output_rows, "rows_in_table": self._rows_in_table(found)}
-        log.info("loaded", extra={**fields, **rows, "load_s": _duration_s(job)})
-
-    def _rows_in_table(self, found: FinalizedBatch) -> int | None:
-        """For the log line only, so a failure here must not undo a load that is done."""
-        try:
-            table = self.warehouse.get_table(self._table(found), retry=self.retry, timeout=CALL_S)
-        except GoogleAPIError:
-            return None
-        return table.num_rows  # type: ignore[no-any-return]
+        load_s = _duration_s(job)
+        if load_s is not None:
+            self.load_s[found.batch.kind.table].append(load_s)
+        log.info("loaded", extra={**fields, "rows_loaded": job.output_rows, "load_s": load_s})
 
     def _give_up(self, found: FinalizedBatch, error: dict[str, Any], *, job: str | None, errors: Any = None) -> None:
         record = self.dead_letters.write(found, self._load_id(found, 0), error, job=job, errors=errors)

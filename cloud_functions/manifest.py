@@ -1,6 +1,8 @@
 """A manifest: the part files of one large batch, which one load job reads together."""
 
+import io
 import json
+from typing import Any
 
 from google.api_core.exceptions import NotFound
 from google.cloud.storage import Client as StorageClient
@@ -22,11 +24,10 @@ def read_uris(client: StorageClient, found: FinalizedBatch) -> list[str]:
     Raises UnreadableManifestError, also for an address elsewhere: the function reads with rights of its own.
     """
     blob = client.bucket(found.bucket).blob(found.batch.name, generation=found.generation)
+    content = _Bounded()
     try:
-        blob.reload(timeout=CALL_S)
-        if blob.size > MANIFEST_BYTES:
-            raise UnreadableManifestError(f"it has {blob.size} bytes, more than {MANIFEST_BYTES}")
-        uris = json.loads(blob.download_as_bytes(timeout=CALL_S))["uris"]
+        blob.download_to_file(content, timeout=CALL_S)
+        uris = json.loads(content.getvalue())["uris"]
     except NotFound as error:
         raise UnreadableManifestError(f"it is gone: {error}") from error
     except UnreadableManifestError:
@@ -37,3 +38,12 @@ def read_uris(client: StorageClient, found: FinalizedBatch) -> list[str]:
     if not isinstance(uris, list) or not uris or not all(isinstance(u, str) and u.startswith(prefix) for u in uris):
         raise UnreadableManifestError(f"its uris are not addresses below {prefix}")
     return uris
+
+
+class _Bounded(io.BytesIO):
+    """Takes a manifest as it arrives, and no more: so its size need not be asked for before."""
+
+    def write(self, part: Any) -> int:
+        if self.tell() + len(part) > MANIFEST_BYTES:
+            raise UnreadableManifestError(f"it has more than {MANIFEST_BYTES} bytes")
+        return super().write(part)
