@@ -1,0 +1,121 @@
+"""Where the job's CPU time goes: each step of it as a batch query of its own, on top of the steps before.
+
+    python -m bench.job.steps [--pageviews 2000000] [--rounds 3] [--state DIR]
+
+CPU-seconds of Spark's process per million pageviews, after a first round that warms up. What the streaming query takes
+beyond the last step is its state: rows are put into it, taken out and put together again.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Start the broker, fill the topic, and let spark-submit run this file with them."""
+    from bench.job.fill import fill
+    from bench.job.programs import HEAP, JVM, environment
+    from local import broker
+    from local.job import spark_submit
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pageviews", type=int, default=2_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--state", type=Path, default=Path(".webevents/bench/job"))
+    given = parser.parse_args()
+    state = given.state.resolve()
+    state.mkdir(parents=True, exist_ok=True)
+    process, servers = broker.start(state / "broker", topics=["bench"])
+    try:
+        topic = fill(state, servers, given.pageviews, given.seed)
+        environ = environment(os.environ)
+        submit = [*spark_submit(environ, JVM, memory=HEAP), str(Path(__file__).resolve())]
+        where = [servers, topic["topic"], str(topic["messages"]), str(state / "steps"), str(given.rounds)]
+        subprocess.run([*submit, "--driver", *where], env=environ, check=True)
+    finally:
+        process.stop()
+
+
+def drive(servers: str, topic: str, messages: int, out: Path, rounds: int) -> None:
+    """In Spark's driver: run the steps in turn and print the medians."""
+    from streaming.session import PARTITIONS, build_session
+
+    spark = build_session(app="steps", state_store="rocksdb")
+    spark.conf.set(PARTITIONS, "2")
+    pid: int = spark._jvm.java.lang.ProcessHandle.current().pid()  # type: ignore[union-attr]
+    steps = to_steps(spark, servers, topic, out)
+    found: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(rounds + 1):
+        for name, step in steps.items():
+            before = cpu_s(pid)
+            step()
+            if number:
+                found[name].append((cpu_s(pid) - before) / messages * 1e6)
+    print(f"\n{'step':<42}{'CPU-s per million':>18}{'of its own':>12}")
+    last = 0.0
+    for name, values in found.items():
+        middle = statistics.median(values)
+        print(f"{name:<42}{middle:>18.1f}{middle - last:>12.1f}")
+        last = middle
+
+
+def to_steps(spark: Any, servers: str, topic: str, out: Path) -> Mapping[str, Callable[[], None]]:
+    """name -> what runs it. Each has the steps before it in it."""
+    import shutil
+
+    from pyspark.sql import functions as F
+
+    from contract.schemas import schema_text
+    from streaming import transform as job
+    from streaming.publish import write_avro
+    from streaming.schema import SESSION_FIELDS, message_type
+
+    options = {"kafka.bootstrap.servers": servers, "subscribe": topic, "startingOffsets": "earliest"}
+    messages = spark.read.format("kafka").options(**options).load()
+    parsed = F.from_json(F.col("value").cast("string"), message_type(SESSION_FIELDS)).alias("message")
+    decoded = job.decode(messages, fields=SESSION_FIELDS)
+    hits = job.to_hits(job.judge(decoded))
+    sessions = job.to_sessions(hits, window_s=1800)
+    rows = job.to_rows(sessions).withColumn("batchKey", F.lit("bench"))
+
+    def write() -> None:
+        shutil.rmtree(out, ignore_errors=True)
+        write_avro(rows.repartition(1), out.as_uri(), schema_text("session"))
+
+    def drop(frame: Any) -> Callable[[], None]:
+        return lambda: frame.write.format("noop").mode("overwrite").save()
+
+    return {
+        "read Kafka": drop(messages.select("value")),
+        "parse the JSON": drop(messages.select(parsed).select("message.*")),
+        "decode: what is no UTF-8, no object": drop(decoded),
+        "judge: time, reasons, ids": drop(hits),
+        "shuffle the hits by visitor": drop(hits.where("hit is not null").repartition(2, "uiud")),
+        "group: shuffle and lists": drop(sessions),
+        "finish: distinct, order, columns": drop(rows),
+        "write one Avro file": write,
+    }
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time of the process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--driver"]:
+        sys.path.insert(0, str(ROOT))
+        servers, topic, messages, out, rounds = sys.argv[2:]
+        drive(servers, topic, int(messages), Path(out), int(rounds))
+    else:
+        main()
