@@ -59,6 +59,7 @@ def published(run: Run) -> list[str]:
 
 PROGRAMS: Mapping[str, Callable[[Run], Sequence[str]]] = {
     "ours": ours(),
+    "ours-heap": ours("--state-store", "hdfs"),
     "flink": script("flink/run.py", "--state", "heap", "--heap", HEAP),
     "flink-rocksdb": script("flink/run.py", "--state", "rocksdb", "--heap", HEAP),
     "published": published,
