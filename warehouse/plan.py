@@ -13,7 +13,8 @@ from warehouse.sizing import Needs, Plan, PlanSettings, assumptions, make_plan
 DESCRIPTION = """\
 What a site of so many pageviews a day needs and costs on Google Cloud, with every assumption printed.
 
-It reckons with what was measured (docs/performance.md) and with Google's list prices, which change: give your own.
+It reckons with what was measured (docs/performance.md), says what is an estimate, and takes Google's list
+prices, which change: give your own.
 Not in the sum: queries, network, discounts, and Kafka unless --kafka-month-price is given.
 Exit code 1 where BigQuery's limit of load jobs does not bear the trigger; the advice then names one that it bears."""
 
@@ -48,7 +49,8 @@ def show(plan: Plan, console: Console) -> None:
     console.print(table)
     console.print("Assumptions", style="bold")
     for name, value in assumptions(given).items():
-        console.print(f"  {name:<26} {value}", markup=False, highlight=False)
+        estimated = "   an estimate" if name.upper() in costs.ESTIMATES else ""
+        console.print(f"  {name:<26} {value}{estimated}", markup=False, highlight=False)
     console.print("Each with its source in warehouse/costs.py; prices are list prices, check them.", highlight=False)
     for line in plan.advice or ["the job's defaults fit"]:
         console.print(f"-> {line}", markup=False, highlight=False, soft_wrap=True)

@@ -221,6 +221,6 @@ def advise(given: PlanSettings, needs: Needs) -> list[str]:
 
 def assumptions(given: PlanSettings) -> dict[str, Any]:
     """The constants of warehouse/costs.py by their names; a flag's value where it stands for one."""
-    constants = {name.lower(): value for name, value in vars(costs).items() if name.isupper()}
+    constants = {name.lower(): value for name, value in vars(costs).items() if isinstance(value, int | float)}
     flags = {name.removesuffix("_price"): value for name, value in asdict(given).items()}
     return {name: flags.get(name, value) for name, value in constants.items()}

@@ -1,6 +1,6 @@
 """Accepted events a second, CPU-seconds per 100,000 and latency, side by side with the usual ways to build it.
 
-    python bench/collector/run.py [--rounds 3] [--seconds 8]
+    python bench/collector/run.py [--rounds 3] [--seconds 8] [--connections 256]
 
 Needs bench/collector/requirements.txt and wrk (apt install wrk). Every system is one process, all share one broker; the
 rounds are interleaved, and medians are printed. Generator and broker share the machine: read the ratios, and CPU first.
@@ -26,7 +26,8 @@ from local.processes import pick_port
 
 HERE = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
-CONNECTIONS = 64
+PACED_MOST = 7_000
+"""Requests a second of the open loop: what paced.py sends in time on half a core."""
 TICKS = os.sysconf("SC_CLK_TCK")
 URL = "http://127.0.0.1:{port}/api/webeventspub"
 GUNICORN = ["gunicorn", "--worker-class", "gthread", "--threads", "64", "--keep-alive", "75", "--log-level", "error",
@@ -47,7 +48,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=8)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--connections", type=int, default=256)
+    parser.add_argument("--only", default="", help="systems with this text in their name")
     given = parser.parse_args()
     systems = [name for name in SYSTEMS if given.only in name]
     results: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -56,14 +58,14 @@ def main() -> None:
         try:
             for number in range(given.rounds):
                 for name in systems:
-                    for key, value in measure(name, servers, Path(folder), given.seconds, number).items():
+                    for key, value in measure(name, servers, Path(folder), given, number).items():
                         results[name][key].append(value)
         finally:
             process.stop()
     report(results)
 
 
-def measure(name: str, servers: str, folder: Path, seconds: int, number: int) -> dict[str, float]:
+def measure(name: str, servers: str, folder: Path, given: argparse.Namespace, number: int) -> dict[str, float]:
     port, topic = pick_port(None, "--port"), f"bench-{number}-{list(SYSTEMS).index(name)}"
     broker.create_topics(servers, [topic])
     command, extra = SYSTEMS[name]
@@ -74,11 +76,11 @@ def measure(name: str, servers: str, folder: Path, seconds: int, number: int) ->
     )
     try:
         wait_until_it_answers(port)
-        load(port, 2)
+        load(port, 2, given.connections)
         begun = cpu_s(process.pid)
-        count, rate = load(port, seconds)
+        count, rate = load(port, given.seconds, given.connections)
         cpu = cpu_s(process.pid) - begun
-        paced = [sys.executable, HERE / "paced.py", str(port), str(rate * 0.7), str(seconds)]
+        paced = [sys.executable, HERE / "paced.py", str(port), str(min(rate * 0.7, PACED_MOST)), str(given.seconds)]
         latency = json.loads(subprocess.run(paced, check=True, capture_output=True, text=True).stdout)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -88,11 +90,11 @@ def measure(name: str, servers: str, folder: Path, seconds: int, number: int) ->
     return found
 
 
-def load(port: int, seconds: int) -> tuple[int, float]:
+def load(port: int, seconds: int, connections: int) -> tuple[int, float]:
     """Accepted requests, and how many a second, from wrk's closed loop."""
     seed = str(time.time_ns() % 10**9)
     said = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", HERE / "post.lua", URL.format(port=port), "--", seed],
+        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", HERE / "post.lua", URL.format(port=port), "--", seed],
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     count = int(re.search(r"(\d+) requests in", said)[1])  # type: ignore[index]

@@ -1,6 +1,7 @@
 """The cost model: tables of cases with the limits' boundaries in them, and the command around it."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -114,11 +115,15 @@ def test_it_reckons_with_the_jobs_own_defaults() -> None:
 
 
 def test_every_number_says_where_it_is_from() -> None:
-    """A measured one names docs/performance.md, a price calls itself a list price."""
+    """A measured one names its page, an estimate is listed as one, a price calls itself a list price."""
     text = vars(costs)["__spec__"].loader.get_source("warehouse.costs")
     measured, rest = text.split("# Limits.")
     names = [line.split(" = ")[0] for line in measured.splitlines() if " = " in line and line[0].isupper()]
-    assert len(names) == measured.count('docs/performance.md"""') + measured.count("docs/performance.md;") + 1
+    estimated = re.findall(r'^([A-Z_]+) = .*\n"""[^"]*An estimate\."""', measured, re.MULTILINE)
+    assert set(estimated) == costs.ESTIMATES
+    sources = r"docs/(performance|deploy)\.md|SESSIONS_CPU_S \+"
+    cited = [name for name in names if re.search(rf'^{name} = (.*\n"""[^"]*)?({sources})', measured, re.MULTILINE)]
+    assert sorted([*cited, *estimated, "ESTIMATES"]) == sorted(names)
     prices = rest.split("# Prices.")[1]
     assert prices.count("ist price, check it") == prices.count('\n"""')
 
