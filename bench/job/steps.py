@@ -51,6 +51,8 @@ def drive(servers: str, topic: str, messages: int, out: Path, rounds: int) -> No
 
     spark = build_session(app="steps", state_store="rocksdb")
     spark.conf.set(PARTITIONS, "2")
+    # In the stream the watermark keeps the filter of window() above the parser; here it would parse twice.
+    spark.conf.set("spark.sql.optimizer.excludedRules", "org.apache.spark.sql.catalyst.optimizer.PushDownPredicates")
     pid: int = spark._jvm.java.lang.ProcessHandle.current().pid()  # type: ignore[union-attr]
     steps = to_steps(spark, servers, topic, out)
     found: dict[str, list[float]] = {name: [] for name in steps}
@@ -99,7 +101,7 @@ def to_steps(spark: Any, servers: str, topic: str, out: Path) -> Mapping[str, Ca
         "parse the JSON": drop(messages.select(parsed).select("message.*")),
         "decode: what is no UTF-8, no object": drop(decoded),
         "judge: time, reasons, ids": drop(hits),
-        "shuffle the hits by visitor": drop(hits.where("hit is not null").repartition(2, "uiud")),
+        "shuffle the hits by visitor": drop(hits.repartition(2, "uiud")),
         "group: shuffle and lists": drop(sessions),
         "finish: distinct, order, columns": drop(rows),
         "write one Avro file": write,
