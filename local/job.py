@@ -78,15 +78,22 @@ def submit(
         "--checkpoint", (state / CHECKPOINT / topic).resolve().as_uri(), "--target", f"gs://{bucket}",
         "--trigger", trigger, *flags,
     ]  # fmt: skip
-    # spark-submit is a shell script: it asks this Python where PySpark is, and runs the driver with it. Without an
-    # address given, Spark looks its host's name up, which not every machine's resolver knows.
-    python = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
     with log.open("ab") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**environ, **python, "SPARK_LOCAL_IP": HOST},
+            env=spark_environ(environ),
         )  # fmt: skip
     return Job(process, log)
+
+
+def spark_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of spark-submit.
+
+    It is a shell script: it asks this Python where PySpark is, and runs the driver with it. Without an address given,
+    Spark looks its host's name up, which not every machine's resolver knows.
+    """
+    python = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    return {**environ, **python, "SPARK_LOCAL_IP": HOST}
 
 
 def spark_submit(environ: Mapping[str, str], jvm: str, *, memory: str = DRIVER_MEMORY) -> list[str]:

@@ -27,7 +27,7 @@ from local.processes import pick_port
 HERE = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
 PACED_MOST = 7_000
-"""Requests a second of the open loop: what paced.py sends in time on half a core."""
+"""Requests a second of the open loop at the most: it is one Python process beside the system and the broker."""
 TICKS = os.sysconf("SC_CLK_TCK")
 URL = "http://127.0.0.1:{port}/api/webeventspub"
 GUNICORN = ["gunicorn", "--worker-class", "gthread", "--threads", "64", "--keep-alive", "75", "--log-level", "error",

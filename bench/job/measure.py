@@ -28,11 +28,11 @@ def measure(command: Callable[[Run], Sequence[str]], run: Run, topic: Mapping[st
     """Run to the end and compare. Raises RuntimeError with the log's end where the program fails."""
     shutil.rmtree(run.folder, ignore_errors=True)
     run.folder.mkdir(parents=True)
-    log = run.folder / "log"
+    log, words = run.folder / "log", command(run)
     began = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command(run), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=dict(run.environ),
+            words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=dict(run.environ),
             cwd=run.folder,
         )  # fmt: skip
         try:
@@ -43,7 +43,7 @@ def measure(command: Callable[[Run], Sequence[str]], run: Run, topic: Mapping[st
     wall_s = time.monotonic() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"{command(run)[0]} ended with {process.returncode}:\n{log.read_text()[-3000:]}")
+        raise RuntimeError(f"{words[0]} ended with {process.returncode}:\n{log.read_text()[-3000:]}")
     found = check(run.out)
     right = all(found[name] == topic[name] for name in ("rows", "pageviews", "digest"))
     late, size = int(found["late"]), int(found["bytes"])

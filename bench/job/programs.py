@@ -5,11 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.job import ROOT, spark_submit
-from local.processes import HOST
+from local.job import JVM, ROOT, spark_environ, spark_submit
 
 HEAP = "4g"
-JVM = "-XX:+UseParallelGC"
 HERE = Path(__file__).resolve().parent
 
 
@@ -28,12 +26,12 @@ class Run:
         return self.folder / "out"
 
 
-def ours(*flags: str, jvm: str = JVM) -> Callable[[Run], list[str]]:
+def ours(*flags: str) -> Callable[[Run], list[str]]:
     """The product's job as it is submitted, without its second query: no peer archives the messages too."""
 
     def command(run: Run) -> list[str]:
         return [
-            *spark_submit(run.environ, jvm, memory=HEAP), str(ROOT / "streaming" / "main.py"),
+            *spark_submit(run.environ, JVM, memory=HEAP), str(ROOT / "streaming" / "main.py"),
             "--kafka-servers", run.servers, "--topic", run.topic, "--trigger", "available-now", "--no-archive",
             "--checkpoint", (run.folder / "checkpoint").as_uri(), "--target", run.out.as_uri(), *flags,
         ]  # fmt: skip
@@ -69,6 +67,5 @@ PROGRAMS: Mapping[str, Callable[[Run], Sequence[str]]] = {
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What Spark needs to find this Python, and no look-up of the host's name."""
-    python = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
-    return {**environ, **python, "SPARK_LOCAL_IP": HOST, "PYTHONPATH": str(ROOT)}
+    """What Spark needs, and the checkout's modules for the scripts of this folder."""
+    return {**spark_environ(environ), "PYTHONPATH": str(ROOT)}

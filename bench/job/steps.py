@@ -22,9 +22,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 def main() -> None:
     """Start the broker, fill the topic, and let spark-submit run this file with them."""
     from bench.job.fill import fill
-    from bench.job.programs import HEAP, JVM, environment
+    from bench.job.programs import HEAP, environment
     from local import broker
-    from local.job import spark_submit
+    from local.job import JVM, spark_submit
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pageviews", type=int, default=2_000_000)

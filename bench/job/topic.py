@@ -98,11 +98,11 @@ class Expected:
 def messages(seed: int, pageviews: int, expected: Expected) -> Iterator[Message]:
     """All messages in the order of sending; `expected` has their rows when the last one is taken."""
     rng = random.Random(seed)
-    waiting: list[tuple[float, int, Message, Session, Hit]] = []
+    waiting: list[tuple[int, int, Message, Session, Hit]] = []
     for number, (at_ms, session) in enumerate(_visits(rng, pageviews)):
         while waiting and waiting[0][0] <= at_ms:
             _, _, message, owner, hit = heapq.heappop(waiting)
-            expected.add(owner, hit, int(message.at_ms))
+            expected.add(owner, hit, message.at_ms)
             yield message
         draw = rng.random()
         if draw < POISON:
