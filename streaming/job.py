@@ -26,7 +26,7 @@ from streaming.settings import AVAILABLE_NOW, Settings
 from streaming.sinks import ArchiveSink, Gate, SessionsSink
 from streaming.source import client_options, read_topic
 from streaming.storage import Store, open_store
-from streaming.transform import decode, judge, to_archive, to_hits, to_rows, to_sessions
+from streaming.transform import decode, judge, to_archive, to_chunks, to_closed, to_hits
 
 log = logging.getLogger(__name__)
 CLUSTER_BACK_OFF_S = 200
@@ -97,9 +97,9 @@ def start_sessions(
         delay_s=settings.watermark_seconds,
     )
     hits = to_hits(judge(decode(messages, fields=SESSION_FIELDS)))
-    hits = hits.withWatermark("eventAt", f"{settings.watermark_seconds} seconds")
-    rows = to_rows(to_sessions(hits, window_s=settings.window_seconds))
-    return _start(rows, "sessions", sink, settings, checkpoint)
+    chunks = to_chunks(hits, window_s=settings.window_seconds)
+    chunks = chunks.withWatermark("eventAt", f"{settings.watermark_seconds} seconds")
+    return _start(to_closed(chunks, window_s=settings.window_seconds), "sessions", sink, settings, checkpoint)
 
 
 def start_archive(

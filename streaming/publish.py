@@ -55,14 +55,14 @@ class Publisher:
     ) -> tuple[str | None, dict[str, int]]:
         """Write to_rows(frame) in one full action and publish it; returns the object's name and the counts.
 
-        to_rows gives the columns of the contract but for batchKey. `counts` are aggregates over `frame`, among them
+        `frame` has files_per_batch partitions, each behind a shuffle. to_rows gives the columns of the contract but for batchKey. `counts` are aggregates over `frame`, among them
         ROWS: where that is 0 nothing is published and the name is None. They are observed behind the last shuffle,
         in the tasks that write: a stage that runs again for a lost executor counts nothing twice.
         """
         target = BatchObject(kind, self.query_id(), batch_id, manifest=self.files_per_batch > 1)
         observed = Observation()
         columns = [count.alias(name) for name, count in counts.items()]
-        rows = to_rows(frame.repartition(self.files_per_batch).observe(observed, *columns))
+        rows = to_rows(frame.observe(observed, *columns))
         rows = rows.withColumn("batchKey", F.lit(target.batch_key))
         name = self._published(target)
         if name is not None:

@@ -1,4 +1,4 @@
-"""The explicit schema that a message of the topic is read with."""
+"""Explicit types: of a message of the topic, of what the state keeps, of a row of sessions."""
 
 from pyspark.sql.types import StringType, StructField, StructType
 
@@ -20,3 +20,15 @@ SESSION_FIELDS = tuple(
 def message_type(fields: tuple[str, ...]) -> StructType:
     """All fields as text: a number where a string is wanted, or the reverse, refuses no message."""
     return StructType([StructField(name, StringType()) for name in (*fields, CORRUPT)])
+
+
+CHUNK_TYPE = "eventAt timestamp, bucket int, origin string, hits binary"
+"""streaming.chunks.CHUNK, in Spark's words."""
+
+ROW_TYPE = (
+    "uiud string, sessionId string, window_start timestamp, window_end timestamp, Pages array<string>, "
+    "referrer array<string>, LandingPageCode array<string>, sessionTimestamps array<timestamp>, "
+    "pageTitles array<string>, eventIds array<string>, Pageviews bigint, firstSeen timestamp, lastSeen timestamp, "
+    "entryPage string, exitPage string, landingReferrer string, robot boolean, correction bigint"
+)
+"""streaming.chunks.ROW, in Spark's words: the contract's session without batchKey."""

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from contract.names import HEARTBEAT, Kind, record_name
 from streaming.checkpoint import Spans
 from streaming.publish import ROWS, Publisher
-from streaming.transform import to_bad_events, to_events
+from streaming.transform import to_bad_events, to_events, to_rows
 
 
 class StopAskedError(Exception):
@@ -77,12 +77,13 @@ class SessionsSink:
         self.window_s = window_s
         self.delay_s = delay_s
 
-    def __call__(self, rows: DataFrame, batch_id: int) -> None:
+    def __call__(self, closed: DataFrame, batch_id: int) -> None:
         """Publish the batch; raises on any failure, so that Spark replays it."""
         with self.gate.batch("sessions"):
-            self.gate.results["sessions", batch_id] = self._publish(rows, batch_id)
+            self.gate.results["sessions", batch_id] = self._publish(closed, batch_id)
 
-    def _publish(self, rows: DataFrame, batch_id: int) -> dict[str, Any]:
+    def _publish(self, closed: DataFrame, batch_id: int) -> dict[str, Any]:
+        rows = to_rows(closed, window_s=self.window_s, files=self.publisher.files_per_batch)
         counts = {ROWS: F.count(F.lit(1)), "pageviews": F.sum("Pageviews")}
         name, counted = self.publisher.publish(rows, Kind.SESSIONS, batch_id, counts=counts)
         record = self._record(batch_id, name, counted)
@@ -126,13 +127,13 @@ class ArchiveSink:
             "refused": F.count_if(refused),
             "messages": F.count(F.lit(1)),
         }
-        name, counted = self.publisher.publish(judged, Kind.EVENTS, batch_id, counts=counts, to_rows=to_events)
+        spread = judged.repartition(self.publisher.files_per_batch)
+        name, counted = self.publisher.publish(spread, Kind.EVENTS, batch_id, counts=counts, to_rows=to_events)
         bad = None
         if counted["refused"]:
             only = {ROWS: F.count(F.lit(1))}
-            bad, _ = self.publisher.publish(
-                judged.where(refused), Kind.BAD, batch_id, counts=only, to_rows=to_bad_events
-            )
+            spread = judged.where(refused).repartition(self.publisher.files_per_batch)
+            bad, _ = self.publisher.publish(spread, Kind.BAD, batch_id, counts=only, to_rows=to_bad_events)
         # Spark's own count of rows in has each message twice where a second action was needed.
         return {
             "rowsIn": counted["messages"],

@@ -1,4 +1,4 @@
-"""Pure steps from Kafka's rows to the rows of the contract: decode, judge, group, finish.
+"""Pure steps from Kafka's rows to the rows of the contract: decode, judge, pack, keep, finish.
 
 No step below the watermark filters: the optimizer would push the filter below withWatermark, parse the JSON
 twice, and keep heartbeats from the watermark. A refused row loses its event time instead; window() drops it.
@@ -11,9 +11,10 @@ from contract import __version__
 from contract.message import DERIVED_FROM
 from contract.names import HEARTBEAT, PAGEVIEW
 from contract.reasons import Reason
-from streaming.schema import CORRUPT, MESSAGE_FIELDS, SESSION_FIELDS, message_type
+from streaming.chunks import BUCKETS, pack, unpack
+from streaming.schema import CHUNK_TYPE, CORRUPT, MESSAGE_FIELDS, ROW_TYPE, SESSION_FIELDS, message_type
 
-FUTURE_TOLERANCE = "INTERVAL 60 SECONDS"
+FUTURE_TOLERANCE_S = 60
 DATE_TIME = r"\A\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d{3})?\z"
 EPOCH_MS = r"\A-?\d{1,15}\z"
 SEPARATOR = "\x1f"
@@ -69,63 +70,60 @@ def judge(decoded: DataFrame) -> DataFrame:
 def to_hits(judged: DataFrame) -> DataFrame:
     """One row a message, with what a session needs of it.
 
-    Out: uiud, sessionId, eventAt, hit struct: null for anything but an accepted pageview
+    Out: kafkaPartition, kafkaOffset, bucket int: the part of all visitors that this one belongs to, uiud, sessionId,
+         eventAt, eventId, pageUrl: null for anything but an accepted pageview, referrer, landingPage, pageTitle,
+         robot boolean
     """
-    hit = F.struct(
+    is_pageview = F.col("reason").isNull() & (F.col("eventType") == PAGEVIEW)
+    return judged.select(
+        "kafkaPartition",
+        "kafkaOffset",
+        F.pmod(F.xxhash64("uiud"), F.lit(BUCKETS)).cast("int").alias("bucket"),
+        "uiud",
+        "sessionId",
         "eventAt",
         "eventId",
-        "pageUrl",
+        F.when(is_pageview, F.col("pageUrl")).alias("pageUrl"),
         *[F.coalesce(F.col(name), F.lit("")).alias(name) for name in ("referrer", "landingPage", "pageTitle")],
         F.coalesce(_try_cast("robot", "boolean"), F.lit(False)).alias("robot"),
     )
-    is_pageview = F.col("reason").isNull() & (F.col("eventType") == PAGEVIEW)
-    return judged.select("uiud", "sessionId", "eventAt", F.when(is_pageview, hit).alias("hit"))
 
 
-def to_sessions(hits: DataFrame, *, window_s: int) -> DataFrame:
-    """Group hits into one row per visitor, session and window.
+def to_chunks(hits: DataFrame, *, window_s: int) -> DataFrame:
+    """Hits packed into chunks: each has hits of one window and one bucket of visitors.
 
-    In:  the columns of to_hits, eventAt watermarked when streaming
-    Out: uiud, sessionId, window struct<start, end>, hits array<struct>, never empty, unordered, with duplicates
-
-    Windows are tumbling, UTC, closed at the start and open at the end: 10:30:00.000 opens the second one.
-    Heartbeats and custom events make groups without hits, which are left out of the output only.
+    Out: eventAt timestamp: the newest in the chunk, bucket int, origin string, hits binary: null where the chunk
+         moves the watermark only
     """
-    grouped = hits.groupBy("uiud", "sessionId", F.window("eventAt", f"{window_s} seconds").alias("window"))
-    return grouped.agg(F.collect_list("hit").alias("hits")).where(F.size("hits") > 0)
+    return hits.mapInArrow(pack(window_s), CHUNK_TYPE)
 
 
-def to_rows(sessions: DataFrame) -> DataFrame:
-    """The contract's session rows, but for batchKey.
+def to_closed(chunks: DataFrame, *, window_s: int) -> DataFrame:
+    """Keep chunks until their window closes.
 
-    In:  the columns of to_sessions
-    Out: the fields of session.v1.avsc in its order, without batchKey
+    In:  the columns of to_chunks, eventAt watermarked when streaming
+    Out: window_start timestamp, bucket int, chunks array<binary>
+
+    Windows are tumbling, UTC, closed at the start and open at the end: 10:30:00.000 opens the second one. Each chunk
+    has a group of its own, so that the state writes it once, whatever comes later in its window; only parts of one
+    chunk share an origin. Chunks without hits are left out of the output only.
+    """
+    window = F.window("eventAt", f"{window_s} seconds").alias("window")
+    grouped = chunks.groupBy(window, "bucket", "origin").agg(F.collect_list("hits").alias("chunks"))
+    return grouped.where(F.size("chunks") > 0).select(F.col("window.start").alias("window_start"), "bucket", "chunks")
+
+
+def to_rows(closed: DataFrame, *, window_s: int, files: int = 1) -> DataFrame:
+    """The contract's session rows, but for batchKey, in as many partitions as `files`.
+
+    In:  the columns of to_closed
+    Out: the fields of session.v1.avsc in its order, without batchKey, one row per visitor, session and window
 
     Of hits with one eventId the earliest counts. All arrays are ordered by time, then eventId.
     """
-    ordered = _distinct(sessions).withColumn("hits", F.sort_array("hits"))
-    return ordered.select(
-        "uiud",
-        "sessionId",
-        F.col("window.start").alias("window_start"),
-        F.col("window.end").alias("window_end"),
-        F.col("hits.pageUrl").alias("Pages"),
-        F.col("hits.referrer").alias("referrer"),
-        F.col("hits.landingPage").alias("LandingPageCode"),
-        F.col("hits.eventAt").alias("sessionTimestamps"),
-        F.col("hits.pageTitle").alias("pageTitles"),
-        F.col("hits.eventId").alias("eventIds"),
-        F.size("hits").cast("long").alias("Pageviews"),
-        F.expr("try_element_at(hits, 1).eventAt").alias("firstSeen"),
-        F.expr("try_element_at(hits, -1).eventAt").alias("lastSeen"),
-        F.expr("try_element_at(hits, 1).pageUrl").alias("entryPage"),
-        F.expr("try_element_at(hits, -1).pageUrl").alias("exitPage"),
-        F.expr("try_element_at(hits.referrer, int(nullif(array_position(hits.landingPage, '1'), 0)))").alias(
-            "landingReferrer"
-        ),
-        F.array_contains("hits.robot", True).alias("robot"),
-        F.lit(0).cast("long").alias("correction"),
-    )
+    key = ("window_start", "bucket")
+    together = closed.repartition(files, *key).sortWithinPartitions(*key)
+    return together.mapInArrow(unpack(window_s), ROW_TYPE)
 
 
 def to_events(judged: DataFrame) -> DataFrame:
@@ -161,21 +159,6 @@ def to_bad_events(judged: DataFrame) -> DataFrame:
 def to_archive(judged: DataFrame) -> DataFrame:
     """All that to_events and to_bad_events need; the bytes of accepted messages are let go."""
     return judged.withColumn("value", F.when(F.col("reason").isNotNull(), F.col("value")))
-
-
-def _distinct(sessions: DataFrame) -> DataFrame:
-    """Keep the earliest hit of each eventId, in n log n; most rows repeat none and are passed on as they are.
-
-    The neighbours are read from a column of its own: written in place, the sort would run once an element.
-    """
-    repeats = "size(array_distinct(hits.eventId)) < size(hits)"
-    by_id = f"CASE WHEN {repeats} THEN sort_array(transform(hits, hit -> struct(hit.eventId AS id, hit AS hit))) END"
-    firsts = "filter(byId, (entry, i) -> i = 0 OR get(byId, i - 1).id != entry.id)"
-    return (
-        sessions.withColumn("byId", F.expr(by_id))
-        .withColumn("hits", F.expr(f"CASE WHEN byId IS NULL THEN hits ELSE {firsts}.hit END"))
-        .drop("byId")
-    )
 
 
 def _is_not_utf8(text: Column) -> Column:
@@ -220,7 +203,7 @@ def _not_before_1970() -> Column:
 
 
 def _not_in_future() -> Column:
-    return F.col("eventAt") <= F.col("kafkaTimestamp") + F.expr(FUTURE_TOLERANCE)
+    return F.unix_micros("eventAt") <= F.unix_micros("kafkaTimestamp") + FUTURE_TOLERANCE_S * 1_000_000
 
 
 def _derived_event_id() -> Column:

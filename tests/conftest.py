@@ -1,6 +1,7 @@
 """Parts that are started once for the whole run of tests."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def spark() -> "Iterator[object]":
         PROVIDER: PROVIDERS["rocksdb"],
         "spark.jars": ",".join(map(str, jars)),
         "spark.ui.enabled": "false",
+        "spark.pyspark.python": sys.executable,
         "spark.sql.shuffle.partitions": "2",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",

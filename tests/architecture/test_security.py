@@ -39,7 +39,7 @@ LIMITS = {
     "event time": f"{clock.BEHIND_MS // 86_400_000} days back, {clock.AHEAD_MS // 1000} s ahead",
     "spool on disk": f"{DEFAULTS['spool_mb']} MiB",
     "user agent read for robots": f"{robots.AGENT_BYTES} bytes",
-    "time of a message in the job": f"{streaming.transform.FUTURE_TOLERANCE.split()[1]} s ahead of Kafka's",
+    "time of a message in the job": f"{streaming.transform.FUTURE_TOLERANCE_S} s ahead of Kafka's",
     "line of an imported log": f"{MAX_LINE_BYTES} bytes",
     "manifest of a batch": f"{MANIFEST_BYTES // 1024**2} MiB",
     "load jobs of one object": f"{ATTEMPTS}",

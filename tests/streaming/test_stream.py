@@ -14,7 +14,7 @@ from contract.names import Kind, parse_object_name
 from streaming.publish import fingerprint
 from streaming.schema import SESSION_FIELDS
 from streaming.storage import to_path
-from streaming.transform import decode, judge, to_hits, to_rows, to_sessions
+from streaming.transform import decode, judge, to_chunks, to_closed, to_hits
 from tests.streaming.topic import Run, at, beat, messages, pageview, sessions
 
 pytestmark = pytest.mark.spark
@@ -38,14 +38,15 @@ def watermarks(progress: list[dict[str, Any]]) -> list[int]:
 
 def test_the_plan_parses_once_and_filters_above_the_watermark_only(run: Run) -> None:
     run.send(pageview(at("10:00")))
-    hits = to_hits(judge(decode(run.source(), fields=SESSION_FIELDS))).withWatermark("eventAt", "200 seconds")
+    chunks = to_chunks(to_hits(judge(decode(run.source(), fields=SESSION_FIELDS))), window_s=1800)
+    chunks = chunks.withWatermark("eventAt", "200 seconds")
     plans: list[str] = []
 
     def look(frame: DataFrame, batch_id: int) -> None:
         frame.write.format("noop").mode("overwrite").save()
         plans.append(str(query._jsq.streamingQuery().lastExecution().executedPlan().toString()))
 
-    writer = to_rows(to_sessions(hits, window_s=1800)).writeStream.foreachBatch(look)
+    writer = to_closed(chunks, window_s=1800).writeStream.foreachBatch(look)
     query = writer.option("checkpointLocation", (run.root / "plan").as_uri()).trigger(availableNow=True).start()
     query.awaitTermination()
     above, below = plans[0].split("EventTimeWatermark", 1)

@@ -287,16 +287,16 @@ def test_the_message_type_has_the_pageviews_fields() -> None:
 
 def test_a_visitor_with_100_000_pageviews_each_sent_twice_takes_seconds(spark: SparkSession) -> None:
     count = 100_000
-    hit = (
-        "struct(timestamp_millis(1431856800000 + (id * 7919) % 1800000) AS eventAt, concat('e', id % {n}) AS eventId, "
-        "'/' AS pageUrl, '' AS referrer, '' AS landingPage, '' AS pageTitle, false AS robot)"
-    )
     hits = spark.range(2 * count).select(
+        *[F.lit(0).alias(name) for name in ("kafkaPartition", "kafkaOffset", "bucket")],
         F.lit("u").alias("uiud"), F.lit("s").alias("sessionId"),
-        F.lit(KAFKA_TIME).alias("eventAt"), F.expr(hit.format(n=count)).alias("hit"),
+        F.expr("timestamp_millis(1431856800000 + (id * 7919) % 1800000)").alias("eventAt"),
+        F.expr(f"concat('e', id % {count})").alias("eventId"), F.lit("/").alias("pageUrl"),
+        *[F.lit("").alias(name) for name in ("referrer", "landingPage", "pageTitle")], F.lit(False).alias("robot"),
     )  # fmt: skip
     began = time.monotonic()
-    (row,) = transform.to_rows(transform.to_sessions(hits, window_s=WINDOW_S)).select("Pageviews", "eventIds").collect()
+    closed = transform.to_closed(transform.to_chunks(hits, window_s=WINDOW_S), window_s=WINDOW_S)
+    (row,) = transform.to_rows(closed, window_s=WINDOW_S).select("Pageviews", "eventIds").collect()
     assert row.Pageviews == len(set(row.eventIds)) == count
     assert time.monotonic() - began < 20, "pairwise comparison would take minutes"
 

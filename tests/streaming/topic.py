@@ -20,7 +20,7 @@ from streaming.publish import Publisher
 from streaming.schema import SESSION_FIELDS
 from streaming.sinks import ArchiveSink, Gate, SessionsSink
 from streaming.storage import FolderStore
-from streaming.transform import decode, judge, to_archive, to_hits, to_rows, to_sessions
+from streaming.transform import decode, judge, to_archive, to_chunks, to_closed, to_hits, to_rows
 
 KAFKA_SOURCE = "value binary, topic string, partition int, offset long, timestamp timestamp"
 KAFKA_TIME = datetime(2015, 5, 18, tzinfo=timezone.utc)
@@ -52,7 +52,8 @@ def messages(spark: SparkSession, values: Sequence[bytes | None], *, kafka_time:
 
 def sessions(frame: DataFrame, *, window_s: int = WINDOW_S) -> DataFrame:
     """The session rows of a frame of messages that is no stream."""
-    return to_rows(to_sessions(to_hits(judge(decode(frame, fields=SESSION_FIELDS))), window_s=window_s))
+    chunks = to_chunks(to_hits(judge(decode(frame, fields=SESSION_FIELDS))), window_s=window_s)
+    return to_rows(to_closed(chunks, window_s=window_s), window_s=window_s)
 
 
 @dataclass
@@ -101,10 +102,8 @@ class Run:
 
     def drain_sessions(self) -> list[dict[str, Any]]:
         """Run the sessions query until all is read; its progress reports, batch by batch."""
-        hits = to_hits(judge(decode(self.source(), fields=SESSION_FIELDS))).withWatermark(
-            "eventAt", f"{DELAY_S} seconds"
-        )
-        rows = to_rows(to_sessions(hits, window_s=WINDOW_S))
+        chunks = to_chunks(to_hits(judge(decode(self.source(), fields=SESSION_FIELDS))), window_s=WINDOW_S)
+        rows = to_closed(chunks.withWatermark("eventAt", f"{DELAY_S} seconds"), window_s=WINDOW_S)
         publisher = self.publisher("sessions", Kind.SESSIONS)
         return self._drain(rows, "sessions", SessionsSink(publisher, self.gate, window_s=WINDOW_S, delay_s=DELAY_S))
 
