@@ -5,6 +5,7 @@ a compressed Arrow stream: the state holds a few large values in place of a list
 list is taken apart and put together again for every hit that is added to it.
 """
 
+import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -27,6 +28,7 @@ BATCH_BYTES = 16 << 20
 
 TIME = pa.timestamp("us", "UTC")
 TEXTS = pa.list_(pa.string())
+CODEC, LENGTH = pa.Codec("zstd", compression_level=1), struct.Struct("<q")
 REPEATED = ("uiud", "sessionId", "pageUrl", "referrer", "landingPage", "pageTitle")
 """Columns whose values come again and again: each is kept once a chunk."""
 HIT = ("uiud", "sessionId", "eventAt", "eventId", "pageUrl", "referrer", "landingPage", "pageTitle", "robot")
@@ -131,25 +133,33 @@ def _chunks(hits: pa.Table) -> Iterator[bytes | None]:
             column.dictionary_encode() if name in REPEATED else column
             for name, column in zip(HIT, batch.columns, strict=True)
         ]
-        kept = pa.RecordBatch.from_arrays(columns, names=HIT)
-        kept = kept.replace_schema_metadata({"bytes": str(kept.nbytes)})
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, kept.schema, options=pa.ipc.IpcWriteOptions(compression=_codec())) as stream:
-            stream.write_batch(kept)
-        yield sink.getvalue().to_pybytes()
+        yield _compressed(pa.RecordBatch.from_arrays(columns, names=HIT))
 
 
-def _codec() -> pa.Codec:
-    return pa.Codec("zstd", compression_level=1)
+def _compressed(hits: pa.RecordBatch) -> bytes:
+    """An Arrow stream, compressed as one piece: column by column would take longer. Its length stands before it."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, hits.schema) as stream:
+        stream.write_batch(hits)
+    plain = sink.getvalue()
+    compressed: bytes = CODEC.compress(plain, asbytes=True)
+    return LENGTH.pack(plain.size) + compressed
+
+
+def _read(chunk: pa.Buffer) -> pa.Table:
+    plain = CODEC.decompress(chunk.slice(LENGTH.size), _length(chunk))
+    return pa.ipc.open_stream(plain).read_all()
+
+
+def _length(chunk: pa.Buffer) -> int:
+    return int(LENGTH.unpack(chunk.slice(0, LENGTH.size))[0])
 
 
 def _unpack(chunks: Sequence[pa.Buffer], start_us: int, window_us: int) -> Iterator[pa.RecordBatch]:
     """Rows of one window and bucket; a visitor's hits are all in one turn."""
-    streams = [pa.ipc.open_stream(chunk) for chunk in chunks]
-    turns = 1 + sum(int(stream.schema.metadata[b"bytes"]) for stream in streams) // UNPACKED_BYTES
+    turns = 1 + sum(map(_length, chunks)) // UNPACKED_BYTES
     for turn in range(turns):
-        tables = [_of_turn(pa.ipc.open_stream(chunk).read_all(), turn, turns) for chunk in chunks]
-        hits = pa.concat_tables([table.replace_schema_metadata() for table in tables])
+        hits = pa.concat_tables([_of_turn(_read(chunk), turn, turns) for chunk in chunks])
         if hits.num_rows:
             yield from _rows(hits.unify_dictionaries().combine_chunks(), start_us, window_us)
 
@@ -225,6 +235,7 @@ def _batch(hits: dict[str, Any], bounds: Any, start_us: int, window_us: int) -> 
     offsets = pa.array(bounds.astype(np.int32))
     landed = pc.equal(hits["landingPage"], "1").to_numpy(zero_copy_only=False)
     landing = np.minimum.reduceat(np.where(landed, np.arange(count), count), starts)
+    nowhere = landing == count
     made = {
         "uiud": hits["uiud"].take(first),
         "sessionId": hits["sessionId"].take(first),
@@ -241,7 +252,7 @@ def _batch(hits: dict[str, Any], bounds: Any, start_us: int, window_us: int) -> 
         "lastSeen": hits["eventAt"].take(last),
         "entryPage": hits["pageUrl"].take(first),
         "exitPage": hits["pageUrl"].take(last),
-        "landingReferrer": hits["referrer"].take(pa.array(np.where(landing < count, landing, 0), mask=landing == count)),
+        "landingReferrer": hits["referrer"].take(pa.array(np.where(nowhere, 0, landing), mask=nowhere)),
         "robot": pa.array(np.logical_or.reduceat(hits["robot"].to_numpy(zero_copy_only=False), starts)),
         "correction": pa.array(np.zeros(len(starts), dtype=np.int64)),
     }

@@ -55,9 +55,10 @@ class Publisher:
     ) -> tuple[str | None, dict[str, int]]:
         """Write to_rows(frame) in one full action and publish it; returns the object's name and the counts.
 
-        `frame` has files_per_batch partitions, each behind a shuffle. to_rows gives the columns of the contract but for batchKey. `counts` are aggregates over `frame`, among them
-        ROWS: where that is 0 nothing is published and the name is None. They are observed behind the last shuffle,
-        in the tasks that write: a stage that runs again for a lost executor counts nothing twice.
+        `frame` has files_per_batch partitions, behind a shuffle. to_rows gives the columns of the contract but for
+        batchKey. `counts` are aggregates over `frame`, among them ROWS: where that is 0 nothing is published and the
+        name is None. They are observed in the tasks that write: a stage that runs again for a lost executor counts
+        nothing twice.
         """
         target = BatchObject(kind, self.query_id(), batch_id, manifest=self.files_per_batch > 1)
         observed = Observation()

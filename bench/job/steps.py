@@ -17,6 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 TICKS = os.sysconf("SC_CLK_TCK")
+WINDOW_S = 1800
 
 
 def main() -> None:
@@ -86,12 +87,12 @@ def to_steps(spark: Any, servers: str, topic: str, out: Path) -> Mapping[str, Ca
     parsed = F.from_json(F.col("value").cast("string"), message_type(SESSION_FIELDS)).alias("message")
     decoded = job.decode(messages, fields=SESSION_FIELDS)
     hits = job.to_hits(job.judge(decoded))
-    sessions = job.to_sessions(hits, window_s=1800)
-    rows = job.to_rows(sessions).withColumn("batchKey", F.lit("bench"))
+    chunks = job.to_chunks(hits, window_s=WINDOW_S)
+    rows = job.to_rows(job.to_closed(chunks, window_s=WINDOW_S), window_s=WINDOW_S)
 
     def write() -> None:
         shutil.rmtree(out, ignore_errors=True)
-        write_avro(rows.repartition(1), out.as_uri(), schema_text("session"))
+        write_avro(rows.withColumn("batchKey", F.lit("bench")), out.as_uri(), schema_text("session"))
 
     def drop(frame: Any) -> Callable[[], None]:
         return lambda: frame.write.format("noop").mode("overwrite").save()
@@ -101,9 +102,8 @@ def to_steps(spark: Any, servers: str, topic: str, out: Path) -> Mapping[str, Ca
         "parse the JSON": drop(messages.select(parsed).select("message.*")),
         "decode: what is no UTF-8, no object": drop(decoded),
         "judge: time, reasons, ids": drop(hits),
-        "shuffle the hits by visitor": drop(hits.repartition(2, "uiud")),
-        "group: shuffle and lists": drop(sessions),
-        "finish: distinct, order, columns": drop(rows),
+        "pack: hits to Python, into chunks": drop(chunks),
+        "shuffle the chunks, unpack, to rows": drop(rows),
         "write one Avro file": write,
     }
 
