@@ -14,7 +14,8 @@
 #:   --code GS_FOLDER    folder for code and jars, instead of NAME's; nothing there may be deleted while the job lives
 #:   --image LINE        the cluster's image: 3.0 (default; Spark 4.1, Scala 2.13) or 2.3 (Spark 3.5, Scala 2.12)
 #:   --jar URI           another jar, e.g. one for Kafka's authentication; may be repeated
-#:   --property K=V      a Spark property, e.g. spark.executor.instances=4; may be repeated
+#:   --property K=V      a Spark property, e.g. spark.executor.instances=4; may be repeated, and stands above those that
+#:                       this script sets: memory for two cores an executor, as on machines like n2-standard-4
 #:   --label K=V         a label of the job; may be repeated
 #:   --follow            stay and show the driver's output; the job goes on when you leave
 #:   --dry-run           print the commands, ready to paste, and run none; needs neither account nor network
@@ -155,7 +156,9 @@ submit() {
   while read -r jar; do urls+=("$folder/$jar"); done < <(jar_names "$line")
   urls+=(${jars[@]+"${jars[@]}"})
   # A lost executor's work moves on, however long the job runs; the number of executors stays: each holds state.
+  # Two cores an executor, as the images have it: a heap for Spark, and beside it a Python worker a core.
   local -a all_properties=(spark.dynamicAllocation.enabled=false spark.executor.failuresValidityInterval=1h
+    spark.executor.memory=4g spark.executor.memoryOverhead=1500m spark.executor.extraJavaOptions=-XX:+UseParallelGC
     ${properties[@]+"${properties[@]}"})
   local -a all_labels=(app=webevents "webevents-version=$(label_text "$(product_version)")"
     "webevents-checkpoint=$(label_of "$checkpoint")" ${labels[@]+"${labels[@]}"})

@@ -2,19 +2,24 @@
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.job.check import check
 from bench.job.programs import Run
 
+REAP = Path(__file__).with_name("reap.py")
+
 
 @dataclass(frozen=True)
 class Measured:
-    """`cpu_s`: user and system time of the process and all that it waited for; `peak_bytes`: of the largest one."""
+    """`cpu_s`: user and system time of the program and of all that it started; `peak_bytes`: of the largest one."""
 
     cpu_s: float
     wall_s: float
@@ -32,13 +37,13 @@ def measure(command: Callable[[Run], Sequence[str]], run: Run, topic: Mapping[st
     began = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=dict(run.environ),
-            cwd=run.folder,
+            [sys.executable, str(REAP), *words], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            env=dict(run.environ), cwd=run.folder, start_new_session=True,
         )  # fmt: skip
         try:
             _, status, used = os.wait4(process.pid, 0)
         except BaseException:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             raise
     wall_s = time.monotonic() - began
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -2,7 +2,7 @@
 
     python -m bench.job.steps [--pageviews 2000000] [--rounds 3] [--state DIR]
 
-CPU-seconds of Spark's processes per million pageviews, after a first round that warms up. What the streaming query takes
+CPU-seconds of Spark's processes per million pageviews, after a first round that warms up. What the stream takes
 beyond the last step is its state: rows are put into it, taken out and put together again.
 """
 
