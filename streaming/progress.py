@@ -58,7 +58,7 @@ class ProgressLog(StreamingQueryListener):
 def to_fields(progress: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of the log line: rows in, dropped by the watermark, state, lag in messages, durations in ms.
 
-    stateRows is None where the state store does not count them.
+    What is dropped and what lies in the state are chunks. stateRows is None where the store does not count them.
     """
     sources = progress.get("sources", [])
     lags = [source.get("metrics", {}).get("maxOffsetsBehindLatest") for source in sources]
