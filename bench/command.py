@@ -12,16 +12,28 @@ from bench.job.programs import PROGRAMS
 from contract.failures import ConfigError, WebeventsError
 from contract.settings import nearest, number, one_of, read_flags, setting, text
 
-PARTS = ("job", "collector", "function")
+MODULES = {
+    "collector": "bench.collector.run",
+    "function": "bench.function.run",
+    "steady": "bench.job.steady",
+    "growth": "bench.job.growth",
+    "end-to-end": "bench.end_to_end.run",
+}
+PARTS = ("job", *MODULES)
 DESCRIPTION = """\
 Measure a part of the pipeline beside its peers, on this machine and in one run.
 
-  job        Kafka to Avro, on one seeded topic: CPU-seconds per million pageviews between the end of the warm-up and
-             the end of the topic, so that start and compilation do not count, and every program's rows compared with
-             the expected ones
-  collector  accepted events a second with durable acknowledgement (needs bench/collector/requirements.txt and wrk)
-  function   calls of BigQuery and Cloud Storage per storage event
+  job         Kafka to Avro, on one seeded topic: CPU-seconds per million pageviews between the end of the warm-up and
+              the end of the topic, so that start and compilation do not count, and every program's rows compared with
+              the expected ones
+  collector   accepted events a second with durable acknowledgement (needs bench/collector/requirements.txt and wrk)
+  function    calls of BigQuery and Cloud Storage per storage event
+  steady      the job while pageviews arrive, with a million open sessions: lag, memory, batches
+  growth      the job on one, two, four and eight million pageviews: CPU time, memory, checkpoint
+  end-to-end  from the click to the row of each table, stage by stage, on the whole local cloud
 
+Flags are those of job. The other parts run as they stand here; each has flags of its own where it is run by itself,
+e.g. python -m bench.job.steady --help.
 Read the ratios: seconds are those of this machine and of what else it does. Exit code 1 where a program's rows are
 wrong."""
 
@@ -67,7 +79,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"PART: want one of {', '.join(PARTS)}, got {len(settings.part)}")
     (part,) = settings.part
     if part != "job":
-        return subprocess.run([sys.executable, "-m", f"bench.{part}.run"], check=False).returncode
+        return subprocess.run([sys.executable, "-m", MODULES[part]], check=False).returncode
     if settings.warm_up >= settings.pageviews:
         raise ConfigError(f"--warm-up: want fewer than --pageviews, {settings.pageviews}, got {settings.warm_up}")
     if settings.chart is not None:

@@ -1,0 +1,232 @@
+"""The job at a steady load for a while: its lag, its memory, its batches.
+
+    python -m bench.job.steady [--rate 85000] [--seconds 900] [--visitors 1000000] [--state DIR] [--json FILE]
+
+bench.job.arrivals sends pageviews as time passes, the job reads them as they come, broker, sender and job on the same
+cores. Every visitor is seen in every window, and a window stays open for the watermark's seconds after its end: so at
+least --visitors sessions are open from the first minute on. The job runs without its archive, like the rounds of
+`webevents bench job`. Afterwards every window that it closed is compared with what was sent in it.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import fastavro
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from bench.job.check import EPOCH, MILLISECOND, is_avro
+from bench.job.programs import Run, environment, ours
+from bench.job.steps import cpu_s, descendants
+from bench.job.topic import PARTITIONS
+from local import broker
+from local.job import Job
+
+TOPIC = "steady"
+SAMPLE_S = 5.0
+CATCH_UP_S = 120.0
+console = Console()
+
+
+def main() -> int:
+    """Run, print, and compare; 1 where a window's pageviews are not those that were sent."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rate", type=int, default=85_000, help="pageviews a second")
+    parser.add_argument("--seconds", type=int, default=900)
+    parser.add_argument("--visitors", type=int, default=1_000_000)
+    parser.add_argument("--window-seconds", type=int, default=300)
+    parser.add_argument("--watermark-seconds", type=int, default=200)
+    parser.add_argument("--trigger", type=int, default=10, help="seconds between batches")
+    parser.add_argument("--state", type=Path, default=Path(".webevents/bench/steady"), help="emptied before")
+    parser.add_argument("--json", type=Path, help="file for all samples and batches")
+    given = parser.parse_args()
+    state = given.state.resolve()
+    shutil.rmtree(state, ignore_errors=True)
+    process, servers = broker.start(state / "broker", topics=[TOPIC], partitions=PARTITIONS)
+    try:
+        found = run(servers, state, given)
+    finally:
+        process.stop()
+    console.print(to_table(found))
+    if given.json is not None:
+        given.json.write_text(json.dumps(found, indent=1) + "\n")
+    wrong = [window for window, (sent, kept) in found["windows"].items() if sent != kept]
+    if not found["windows"]:
+        console.print("no window was closed: nothing is compared; give more --seconds")
+        return 1
+    console.print(f"windows differ: {', '.join(wrong)}" if wrong else "every closed window has what was sent in it")
+    return 1 if wrong else 0
+
+
+def run(servers: str, state: Path, given: argparse.Namespace) -> dict[str, Any]:
+    """Send and read; returns the batches, the samples, and for each closed window what was sent and what is there."""
+    place = Run(servers, TOPIC, state, environment(os.environ))
+    job = start_job(place, given)
+    sender = start_sender(place, given)
+    samples: list[dict[str, float]] = []
+    try:
+        with Progress(console=console) as progress:
+            task = progress.add_task("steady load", total=given.seconds)
+            began = time.monotonic()
+            while sender.poll() is None:
+                time.sleep(SAMPLE_S)
+                job.check()
+                passed = time.monotonic() - began
+                samples.append({"second": passed, **usage(job.process.pid)})
+                progress.update(task, completed=min(passed, given.seconds))
+        sent = json.loads(sender.communicate()[0])
+        catch_up_s = wait_for_the_end(job)
+        job.stop()
+    finally:
+        for process in (sender, job.process):
+            if process.poll() is None:
+                process.kill()
+        job.kill()
+    batches = [batch for batch in job.batches() if batch["rowsIn"]]
+    kept = read_windows(place.out)
+    windows = {start: (count, kept.get(int(start), 0)) for start, count in sent["windows"].items() if int(start) in kept}
+    return {
+        "given": {"rate": given.rate, "seconds": given.seconds, "visitors": given.visitors,
+                  "window_seconds": given.window_seconds, "watermark_seconds": given.watermark_seconds,
+                  "trigger_s": given.trigger},
+        "sent": sent["sent"], "sender_longest_burst_s": sent["longest_burst_s"], "catch_up_s": catch_up_s,
+        "batches": [to_batch(batch) for batch in batches], "samples": samples, "windows": windows,
+    }  # fmt: skip
+
+
+def start_job(place: Run, given: argparse.Namespace) -> Job:
+    """The product's job, as in the rounds, but on its own clock."""
+    words = ours(
+        "--window-seconds", str(given.window_seconds), "--watermark-seconds", str(given.watermark_seconds),
+        "--max-offsets-per-trigger", "4000000",
+    )(place)  # fmt: skip
+    words[words.index("available-now")] = str(given.trigger)
+    log = place.folder / "job.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=dict(place.environ),
+            start_new_session=True,
+        )  # fmt: skip
+    return Job(process, log)
+
+
+def start_sender(place: Run, given: argparse.Namespace) -> "subprocess.Popen[str]":
+    flags = {"--kafka-servers": place.servers, "--topic": TOPIC, "--rate": given.rate, "--seconds": given.seconds,
+             "--visitors": given.visitors, "--window-seconds": given.window_seconds}  # fmt: skip
+    words = [str(word) for pair in flags.items() for word in pair]
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench.job.arrivals", *words], stdout=subprocess.PIPE, text=True, env=dict(place.environ)
+    )
+
+
+def wait_for_the_end(job: Job) -> float:
+    """Seconds until the job has read all, after the sender's last message; at most CATCH_UP_S."""
+    began = time.monotonic()
+    while time.monotonic() - began < CATCH_UP_S:
+        batches = job.batches()
+        if batches and not batches[-1]["lag"]:
+            break
+        job.check()
+        time.sleep(1)
+    return time.monotonic() - began
+
+
+def usage(pid: int) -> dict[str, float]:
+    """Memory and processor time of the job: of the Java process, and of Python's processes beside it."""
+    java, python = 0, 0
+    for each in [pid, *descendants(pid)]:
+        try:
+            name = Path(f"/proc/{each}/comm").read_text().strip()
+            text = Path(f"/proc/{each}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        size = next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
+        java, python = (java + size, python) if name == "java" else (java, python + size)
+    return {"java_bytes": java, "python_bytes": python, "cpu_s": cpu_s(pid)}
+
+
+def read_windows(out: Path) -> Counter[int]:
+    """Start of each window that was written, in ms -> pageviews in it."""
+    files = [path for path in sorted(out.rglob("*")) if path.is_file() and is_avro(path)]
+    total: Counter[int] = Counter()
+    with ProcessPoolExecutor(2) as pool:
+        for found in pool.map(_count, files):
+            total.update(found)
+    return total
+
+
+def _count(path: Path) -> Counter[int]:
+    found: Counter[int] = Counter()
+    with path.open("rb") as file:
+        for row in _rows(file):
+            found[(row["window_start"] - EPOCH) // MILLISECOND] += row["Pageviews"]
+    return found
+
+
+def _rows(file: Any) -> Iterator[Mapping[str, Any]]:
+    yield from fastavro.reader(file)  # type: ignore[misc]
+
+
+def to_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """What a log line says of a batch."""
+    return {
+        "rows_in": batch["rowsIn"], "rows_out": batch["rowsOut"], "waiting": batch["rowsIn"] + batch["lag"],
+        "seconds": batch["durationsMs"]["triggerExecution"] / 1000, "state_bytes": batch["stateBytes"],
+    }  # fmt: skip
+
+
+def to_table(found: Mapping[str, Any]) -> Table:
+    """The figures, third by third: what grows, grows from one to the next."""
+    given = found["given"]
+    table = Table(title=f"{given['rate']:,} pageviews/s for {given['seconds']} s, {given['visitors']:,} visitors a window")
+    for title in ("", "all", "first third", "second", "last"):
+        table.add_column(title, justify="left" if not title else "right")
+    batches, samples = found["batches"], found["samples"]
+    for title, rows, key, of, shape in (
+        ("batches", batches, "seconds", len, "{:,d}"),
+        ("batch, p50", batches, "seconds", statistics.median, "{:.1f} s"),
+        ("batch, p99", batches, "seconds", p99, "{:.1f} s"),
+        ("batch, longest", batches, "seconds", max, "{:.1f} s"),
+        ("rows made", batches, "rows_out", sum, "{:,d}"),
+        ("messages that wait for a batch, median", batches, "waiting", statistics.median, "{:,.0f}"),
+        ("messages that wait for a batch, most", batches, "waiting", max, "{:,d}"),
+        ("Java, MB, most", samples, "java_bytes", lambda values: max(values) / 2**20, "{:,.0f}"),
+        ("Python, MB, most", samples, "python_bytes", lambda values: max(values) / 2**20, "{:,.0f}"),
+        ("cores busy for the job", samples, "cores", statistics.mean, "{:.2f}"),
+    ):  # fmt: skip
+        values = cores(rows) if key == "cores" else [row[key] for row in rows]
+        parts = [values, *thirds(values)]
+        table.add_row(title, *[shape.format(of(part)) if part else "" for part in parts])
+    return table
+
+
+def cores(samples: Sequence[Mapping[str, float]]) -> list[float]:
+    """Processor seconds a second, from one sample to the next."""
+    pairs = zip(samples, samples[1:], strict=False)
+    return [(after["cpu_s"] - before["cpu_s"]) / (after["second"] - before["second"]) for before, after in pairs]
+
+
+def thirds(values: Sequence[Any]) -> list[Sequence[Any]]:
+    cuts = [len(values) * part // 3 for part in range(4)]
+    return [values[begin:end] for begin, end in zip(cuts, cuts[1:], strict=False)]
+
+
+def p99(values: Sequence[float]) -> float:
+    """The smallest value that no more than one in a hundred is above."""
+    return sorted(values)[min(len(values) - 1, len(values) * 99 // 100)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
