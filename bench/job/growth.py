@@ -21,7 +21,7 @@ from rich.table import Table
 
 from bench.job.fill import fill
 from bench.job.measure import measure
-from bench.job.programs import Run, environment, ours
+from bench.job.programs import PROGRAMS, Run, environment
 from local import broker
 from local.job import json_lines
 
@@ -53,7 +53,7 @@ def one(state: Path, servers: str, size: int) -> dict[str, Any]:
     topic = fill(state, servers, size, 1)
     place = Run(servers, topic["topic"], state / "run", environment(os.environ))
     with console.status(f"{size:,} pageviews"):
-        measured = measure(ours(), place, topic)
+        measured = measure(PROGRAMS["ours"], place, topic)
     batches = [line for line in json_lines(place.folder / "log") if line.get("message") == "batch"]
     files = [path for path in (place.folder / "checkpoint").rglob("*") if path.is_file() and path.suffix != ".crc"]
     return {

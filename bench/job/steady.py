@@ -28,7 +28,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from bench.job.check import EPOCH, MILLISECOND, is_avro
-from bench.job.programs import Run, environment, ours
+from bench.job.programs import NO_ARCHIVE, Run, environment, ours
 from bench.job.steps import cpu_s, descendants
 from bench.job.topic import PARTITIONS
 from local import broker
@@ -109,8 +109,8 @@ def run(servers: str, state: Path, given: argparse.Namespace) -> dict[str, Any]:
 def start_job(place: Run, given: argparse.Namespace) -> Job:
     """The product's job, as in the rounds, but on its own clock."""
     words = ours(
-        "--window-seconds", str(given.window_seconds), "--watermark-seconds", str(given.watermark_seconds),
-        "--max-offsets-per-trigger", "4000000",
+        NO_ARCHIVE, "--max-offsets-per-trigger", "4000000", "--window-seconds", str(given.window_seconds),
+        "--watermark-seconds", str(given.watermark_seconds),
     )(place)  # fmt: skip
     words[words.index("available-now")] = str(given.trigger)
     log = place.folder / "job.log"
