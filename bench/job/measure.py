@@ -33,15 +33,15 @@ def measure(command: Callable[[Run], Sequence[str]], run: Run, topic: Mapping[st
     """Run to the end and compare. Raises RuntimeError with the log's end where the program fails."""
     shutil.rmtree(run.folder, ignore_errors=True)
     run.folder.mkdir(parents=True)
-    log, words = run.folder / "log", command(run)
+    log, used, words = run.folder / "log", run.folder / "cpu_s", command(run)
     began = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, str(REAP), *words], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            [sys.executable, str(REAP), str(used), *words], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             env=dict(run.environ), cwd=run.folder, start_new_session=True,
         )  # fmt: skip
         try:
-            _, status, used = os.wait4(process.pid, 0)
+            _, status, rusage = os.wait4(process.pid, 0)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
@@ -52,4 +52,4 @@ def measure(command: Callable[[Run], Sequence[str]], run: Run, topic: Mapping[st
     found = check(run.out)
     right = all(found[name] == topic[name] for name in ("rows", "pageviews", "digest"))
     late, size = int(found["late"]), int(found["bytes"])
-    return Measured(used.ru_utime + used.ru_stime, wall_s, used.ru_maxrss * 1024, right, late, size)
+    return Measured(float(used.read_text()), wall_s, rusage.ru_maxrss * 1024, right, late, size)

@@ -1,9 +1,10 @@
-"""Run a command and wait for all that it started, also for what its own parent did not wait for.
+"""Run a command to the end of all that it starts, and write down the processor time of each process of it.
 
-    python reap.py COMMAND [ARGUMENT]...
+    python reap.py FILE COMMAND [ARGUMENT]...
 
-So that who waits for this process is told the processor time of them all: Spark ends its Python workers as it ends
-itself, and does not always wait for them. Ends with the command's exit code.
+FILE is given the seconds, user and system, as a number. Nothing that waits for its children knows them all: Spark's
+daemon of Python workers lets the kernel forget them, with their time. So every process below this one is looked at
+until it is gone, and the last look counts: STEP_S of each is what may be missing. Ends with the command's exit code.
 """
 
 import ctypes
@@ -15,28 +16,53 @@ import time
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
+STEP_S = 0.05
 ORPHANS_S = 10.0
 """How long after the command's end what it left behind may live on."""
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def main(command: list[str]) -> int:
+def main(file: Path, command: list[str]) -> int:
+    """Run, watch, wait. What a process leaves behind becomes a child of this one."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    used: dict[tuple[int, int], float] = {}
     process = subprocess.Popen(command)
-    code = process.wait()
+    while process.poll() is None:
+        look(os.getpid(), used)
+        time.sleep(STEP_S)
     deadline = time.monotonic() + ORPHANS_S
-    while orphans := children():
+    while orphans := children(os.getpid()):
+        look(os.getpid(), used)
         for orphan in orphans:
             if time.monotonic() > deadline:
                 os.kill(orphan, signal.SIGKILL)
             os.waitpid(orphan, os.WNOHANG)
-        time.sleep(0.05)
-    return code
+        time.sleep(STEP_S)
+    file.write_text(str(sum(used.values())))
+    return process.returncode
 
 
-def children() -> list[int]:
-    """The processes whose parent this one is, or has become."""
-    return [int(word) for word in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+def look(pid: int, used: dict[tuple[int, int], float]) -> None:
+    """Set the processor seconds so far of every process below `pid`, by its id and the moment of its start."""
+    for child in children(pid):
+        try:
+            fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        used[child, int(fields[19])] = (int(fields[11]) + int(fields[12])) / TICKS
+        look(child, used)
+
+
+def children(pid: int) -> list[int]:
+    """The processes whose parent `pid` is, or has become."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(word) for word in task.read_text().split()]
+        except OSError:
+            continue
+    return found
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
