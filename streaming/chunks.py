@@ -5,9 +5,13 @@ a compressed Arrow stream: the state holds a few large values in place of a list
 list is taken apart and put together again for every hit that is added to it.
 """
 
+import gc
 import struct
+import sys
+import zipimport
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,6 +62,7 @@ def pack(window_s: int) -> Batches:
     """
 
     def packed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        _lighten_worker()
         held: list[pa.RecordBatch] = []
         rows = size = 0
         for batch in batches:
@@ -80,6 +85,7 @@ def unpack(window_s: int) -> Batches:
     """
 
     def unpacked(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        _lighten_worker()
         chunks: list[pa.Buffer] = []
         current = None
         for batch in batches:
@@ -96,6 +102,20 @@ def unpack(window_s: int) -> Batches:
             yield from _unpack(chunks, current[0], window_s * 1_000_000)
 
     return unpacked
+
+
+@lru_cache(maxsize=1)
+def _lighten_worker() -> None:
+    """Once in a worker: take away two things that Spark does anew for every task.
+
+    It has the archives of its path list their files again, among them its core jar, which holds no Python. And it has
+    every object looked at for garbage, all that imported modules hold among them.
+    """
+    for path, finder in list(sys.path_importer_cache.items()):
+        if isinstance(finder, zipimport.zipimporter):
+            del sys.path_importer_cache[path]
+    gc.collect()
+    gc.freeze()
 
 
 def _pack(held: Sequence[pa.RecordBatch], window_us: int) -> pa.RecordBatch:

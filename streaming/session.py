@@ -19,7 +19,7 @@ SESSION_CONF = {
     # Counting the rows of the state doubles the cost of every write to it.
     "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows": "false",
     # Rows that Python gets at a time. To look at their size after each row would double the cost of handing them over.
-    "spark.sql.execution.arrow.maxRecordsPerBatch": "512",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "2048",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(2**31 - 1),
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
     # Hadoop's default for gs:// fails and leaves visible files behind; checkpoints need the FileContext of gs://.

@@ -24,7 +24,7 @@ def read_topic(spark: SparkSession, settings: Settings, client: Mapping[str, str
         "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
         "failOnDataLoss": "true",
         # Spark asks the client for its position and end after every poll: few large ones.
-        "kafka.max.poll.records": "5000",
+        "kafka.max.poll.records": "20000",
         # Ten tries in ten seconds: a broker that restarts is no reason to fail a batch.
         "fetchOffset.numRetries": "10",
         "fetchOffset.retryIntervalMs": "1000",

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from google.cloud import bigquery
 from rich.console import Console
@@ -83,7 +82,7 @@ def send(run: Run, given: argparse.Namespace) -> int:
     return since_ms
 
 
-def read_times(run: Run, since_ms: int) -> tuple[list[Mapping[str, int]], list[Mapping[str, int]]]:
+def read_times(run: Run, since_ms: int) -> tuple[Sequence[Mapping[str, int]], Sequence[Mapping[str, int]]]:
     """Of each pageview's row in events, and of each row of sessions: when it was where, in ms since the epoch."""
     created, loaded = objects_created(run), loads_ended(run)
     since = bigquery.ScalarQueryParameter("since", "INT64", since_ms)

@@ -12,7 +12,7 @@ import json
 import os
 import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def one(state: Path, servers: str, size: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def to_table(found: list[Mapping[str, Any]]) -> Table:
+def to_table(found: Sequence[Mapping[str, Any]]) -> Table:
     """A line a run."""
     table = Table(title="Kafka to Avro, whole runs")
     for title in ("pageviews", "CPU-s", "CPU-s/million", "of the last ones", "wall s", "peak MB", "batches",
@@ -76,8 +76,9 @@ def to_table(found: list[Mapping[str, Any]]) -> Table:
     for row in found:
         each = (row["cpu_s"] - before["cpu_s"]) / (row["pageviews"] - before["pageviews"]) * 1e6
         table.add_row(
-            f"{row['pageviews']:,}", f"{row['cpu_s']:.0f}", f"{row['cpu_s'] / row['pageviews'] * 1e6:.1f}", f"{each:.1f}",
-            f"{row['wall_s']:.0f}", f"{row['peak_bytes'] / 2**20:,.0f}", str(row["batches"]), f"{row['batch_s']:.1f}",
+            f"{row['pageviews']:,}", f"{row['cpu_s']:.0f}", f"{row['cpu_s'] / row['pageviews'] * 1e6:.1f}",
+            f"{each:.1f}", f"{row['wall_s']:.0f}", f"{row['peak_bytes'] / 2**20:,.0f}",
+            str(row["batches"]), f"{row['batch_s']:.1f}",
             f"{row['checkpoint_files_a_batch']:.1f}", f"{row['checkpoint_bytes_a_batch'] / 2**20:.1f}",
         )  # fmt: skip
         before = row

@@ -56,11 +56,11 @@ def look(pid: int, used: dict[tuple[int, int], float]) -> None:
 def children(pid: int) -> list[int]:
     """The processes whose parent `pid` is, or has become."""
     found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found += [int(word) for word in task.read_text().split()]
-        except OSError:
-            continue
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            found += [int(word) for word in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
+    except OSError:
+        pass  # It, or a thread of it, has ended meanwhile: the next look finds what it left.
     return found
 
 

@@ -90,13 +90,12 @@ def run(servers: str, state: Path, given: argparse.Namespace) -> dict[str, Any]:
         catch_up_s = wait_for_the_end(job)
         job.stop()
     finally:
-        for process in (sender, job.process):
-            if process.poll() is None:
-                process.kill()
+        if sender.poll() is None:
+            sender.kill()
         job.kill()
     batches = [batch for batch in job.batches() if batch["rowsIn"]]
     kept = read_windows(place.out)
-    windows = {start: (count, kept.get(int(start), 0)) for start, count in sent["windows"].items() if int(start) in kept}
+    windows = {start: (count, kept[int(start)]) for start, count in sent["windows"].items() if int(start) in kept}
     return {
         "given": {"rate": given.rate, "seconds": given.seconds, "visitors": given.visitors,
                   "window_seconds": given.window_seconds, "watermark_seconds": given.watermark_seconds,
@@ -190,7 +189,8 @@ def to_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
 def to_table(found: Mapping[str, Any]) -> Table:
     """The figures, third by third: what grows, grows from one to the next."""
     given = found["given"]
-    table = Table(title=f"{given['rate']:,} pageviews/s for {given['seconds']} s, {given['visitors']:,} visitors a window")
+    load = f"{given['rate']:,} pageviews/s for {given['seconds']} s, {given['visitors']:,} visitors a window"
+    table = Table(title=load)
     for title in ("", "all", "first third", "second", "last"):
         table.add_column(title, justify="left" if not title else "right")
     batches, samples = found["batches"], found["samples"]

@@ -1,6 +1,10 @@
 """Packing and unpacking without Spark: whatever is read together, the rows are those of the plain way."""
 
+import gc
+import importlib
 import random
+import sys
+import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -191,3 +195,17 @@ def test_repeated_texts_are_kept_once_a_chunk() -> None:
     one = pack([hit(0, pageUrl=page, eventId="e")])
     many = pack([hit(offset, pageUrl=page, eventId="e") for offset in range(900)])
     assert len(many[0]["hits"]) < 3 * len(one[0]["hits"])
+
+
+def test_a_worker_lists_no_archive_again_for_the_next_task_and_still_imports_from_it(tmp_path, monkeypatch) -> None:
+    archive = tmp_path / "code.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("first_in_archive.py", "")
+        file.writestr("second_in_archive.py", "")
+    monkeypatch.syspath_prepend(str(archive))
+    importlib.import_module("first_in_archive")
+    assert str(archive) in sys.path_importer_cache
+    chunks._lighten_worker.__wrapped__()
+    gc.unfreeze()
+    assert str(archive) not in sys.path_importer_cache
+    importlib.import_module("second_in_archive")
