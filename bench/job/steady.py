@@ -87,7 +87,7 @@ def run(servers: str, state: Path, given: argparse.Namespace) -> dict[str, Any]:
                 samples.append({"second": passed, **usage(job.process.pid)})
                 progress.update(task, completed=min(passed, given.seconds))
         sent = json.loads(sender.communicate()[0])
-        catch_up_s = wait_for_the_end(job)
+        catch_up_s = wait_for_the_end(job, sent["sent"])
         job.stop()
     finally:
         if sender.poll() is None:
@@ -130,13 +130,10 @@ def start_sender(place: Run, given: argparse.Namespace) -> "subprocess.Popen[str
     )
 
 
-def wait_for_the_end(job: Job) -> float:
-    """Seconds until the job has read all, after the sender's last message; at most CATCH_UP_S."""
+def wait_for_the_end(job: Job, sent: int) -> float:
+    """Seconds until the job has read all `sent` messages, after the last of them; at most CATCH_UP_S."""
     began = time.monotonic()
-    while time.monotonic() - began < CATCH_UP_S:
-        batches = job.batches()
-        if batches and not batches[-1]["lag"]:
-            break
+    while sum(batch["rowsIn"] for batch in job.batches()) < sent and time.monotonic() - began < CATCH_UP_S:
         job.check()
         time.sleep(1)
     return time.monotonic() - began
