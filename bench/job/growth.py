@@ -67,7 +67,7 @@ def one(state: Path, servers: str, size: int) -> dict[str, Any]:
 
 
 def to_table(found: Sequence[Mapping[str, Any]]) -> Table:
-    """A line a run: `marginal` is a million more than in the line above, `files` and `MB` are the checkpoint's, a batch."""
+    """A line a run. marginal: a million more than in the line above; files and MB: the checkpoint's, a batch."""
     table = Table(title="Kafka to Avro, whole runs")
     for title in ("pageviews", "CPU-s", "/million", "marginal", "wall s", "peak MB", "files", "MB"):
         table.add_column(title, justify="right", no_wrap=True)
