@@ -36,7 +36,7 @@ class Job:
 
     def batches(self) -> list[Mapping[str, Any]]:
         """The job's JSON lines of the batches that are done."""
-        return [line for line in json_lines(self.log) if line.get("message") == "batch"]
+        return read_batches(self.log)
 
     def check(self) -> None:
         """Raises TransientError with the log's last words where the job has ended with a fault."""
@@ -112,8 +112,12 @@ def spark_submit(environ: Mapping[str, str], jvm: str, *, memory: str = DRIVER_M
     ]  # fmt: skip
 
 
-def json_lines(log: Path) -> Iterator[Mapping[str, Any]]:
-    """The job's own lines of its log, which holds Spark's as well."""
+def read_batches(log: Path) -> list[Mapping[str, Any]]:
+    """The lines that a job's log has of its batches."""
+    return [line for line in _json_lines(log) if line.get("message") == "batch"]
+
+
+def _json_lines(log: Path) -> Iterator[Mapping[str, Any]]:
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else ():
         if line.startswith("{"):
             try:

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from confluent_kafka import Producer
 
-from bench.job.fill import PRODUCER
+from bench.job.fill import PRODUCER, produce
 from bench.job.topic import PAGES, SITE, to_text
 
 BURST_S = 0.01
@@ -50,7 +50,7 @@ def send(given: argparse.Namespace) -> dict[str, object]:
         now_ms = time.time_ns() // 1_000_000
         for number in range(sent, sent + due):
             value = make_message(now_ms, rng.choice(visitors), rng.choice(bodies), number)
-            _produce(producer, given.topic, value, now_ms)
+            produce(producer, given.topic, value, timestamp=now_ms)
         counts[now_ms // 1000 // given.window_seconds * given.window_seconds * 1000] += due
         sent += due
         behind_s = max(behind_s, due / given.rate)
@@ -60,15 +60,6 @@ def send(given: argparse.Namespace) -> dict[str, object]:
     if left:
         raise RuntimeError(f"the broker did not take {left} messages")
     return {"sent": sent, "seconds": time.monotonic() - began, "longest_burst_s": behind_s, "windows": dict(counts)}
-
-
-def _produce(producer: Producer, topic: str, value: bytes, at_ms: int) -> None:
-    while True:
-        try:
-            producer.produce(topic, value, timestamp=at_ms)
-            return
-        except BufferError:
-            producer.poll(0.01)
 
 
 def make_message(at_ms: int, visitor: bytes, body: bytes, number: int) -> bytes:

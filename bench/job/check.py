@@ -23,8 +23,7 @@ def check(out: Path) -> dict[str, int | str]:
 
     What the product's second query archives is no session, and left out.
     """
-    paths = [path for path in sorted(out.rglob("*")) if path.relative_to(out).parts[0] not in ARCHIVE]
-    files = [path for path in paths if path.is_file() and is_avro(path)]
+    files = [path for path in avro_files(out) if path.relative_to(out).parts[0] not in ARCHIVE]
     total: Counter[str] = Counter()
     with ProcessPoolExecutor(2) as pool:
         for found in pool.map(_read, files):
@@ -38,6 +37,11 @@ def check(out: Path) -> dict[str, int | str]:
     }
 
 
+def avro_files(out: Path) -> list[Path]:
+    """All Avro files below `out`."""
+    return [path for path in sorted(out.rglob("*")) if path.is_file() and is_avro(path)]
+
+
 def is_avro(path: Path) -> bool:
     """By its first bytes: a program may name its files as it likes, and hide those that are not done."""
     if path.name.startswith((".", "_")):
@@ -48,32 +52,33 @@ def is_avro(path: Path) -> bool:
 
 def _read(path: Path) -> Mapping[str, int]:
     found: Counter[str] = Counter()
-    with path.open("rb") as file:
-        for row in _rows(file):
-            hits = list(_hits(row))
-            if row["uiud"].startswith(LATE_PREFIX):
-                found["late"] += len(hits)
-            elif row["uiud"] != CLOSING:
-                found.update(rows=1, pageviews=len(hits))
-                start_ms = _ms(row["window_start"])
-                found["digest"] += digest(row["uiud"], row["sessionId"], start_ms, hits)
+    for row in read_rows(path):
+        hits = list(_hits(row))
+        if row["uiud"].startswith(LATE_PREFIX):
+            found["late"] += len(hits)
+        elif row["uiud"] != CLOSING:
+            found.update(rows=1, pageviews=len(hits))
+            found["digest"] += digest(row["uiud"], row["sessionId"], to_ms(row["window_start"]), hits)
     return found
 
 
-def _rows(file: Any) -> Iterator[Mapping[str, Any]]:
-    yield from fastavro.reader(file)  # type: ignore[misc]
+def read_rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    """The rows of one Avro file."""
+    with path.open("rb") as file:
+        yield from fastavro.reader(file)  # type: ignore[misc]
 
 
 def _hits(row: Mapping[str, Any]) -> Iterator[Hit]:
     if "hits" in row:
         for hit in row["hits"]:
-            yield Hit(_ms(hit["at"]), hit["pageUrl"], hit["referrer"], hit["landingPage"])
+            yield Hit(to_ms(hit["at"]), hit["pageUrl"], hit["referrer"], hit["landingPage"])
         return
     for at, *texts in zip(row["sessionTimestamps"], row["Pages"], row["referrer"], row["LandingPageCode"], strict=True):
-        yield Hit(_ms(at), *texts)
+        yield Hit(to_ms(at), *texts)
 
 
-def _ms(at: Any) -> int:
+def to_ms(at: Any) -> int:
+    """A time as fastavro gives it, in ms since the epoch; some programs write their times as such numbers."""
     return at if isinstance(at, int) else (at - EPOCH) // MILLISECOND
 
 

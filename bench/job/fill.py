@@ -35,6 +35,16 @@ def fill(state: Path, servers: str, pageviews: int, seed: int) -> dict[str, Any]
     return found
 
 
+def produce(producer: Producer, *message: Any, **more: Any) -> None:
+    """Producer.produce, which waits where its queue is full."""
+    while True:
+        try:
+            producer.produce(*message, **more)
+            return
+        except BufferError:
+            producer.poll(1)
+
+
 def _send(servers: str, topic: str, rows: Iterator[Message], pageviews: int) -> dict[str, int]:
     producer = Producer({"bootstrap.servers": servers, **PRODUCER})
     faults: list[Any] = []
@@ -42,15 +52,10 @@ def _send(servers: str, topic: str, rows: Iterator[Message], pageviews: int) -> 
     with Progress() as progress:
         task = progress.add_task(f"topic {topic}", total=pageviews)
         for message in rows:
-            while True:
-                try:
-                    producer.produce(
-                        topic, message.value, message.key, message.partition, timestamp=message.at_ms,
-                        on_delivery=lambda fault, _: faults.append(fault) if fault else None,
-                    )  # fmt: skip
-                    break
-                except BufferError:
-                    producer.poll(1)
+            produce(
+                producer, topic, message.value, message.key, message.partition, timestamp=message.at_ms,
+                on_delivery=lambda fault, _: faults.append(fault) if fault else None,
+            )  # fmt: skip
             count, size = count + 1, size + len(message.value)
             if count % 10_000 == 0:
                 producer.poll(0)

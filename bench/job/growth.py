@@ -23,7 +23,7 @@ from bench.job.fill import fill
 from bench.job.measure import measure
 from bench.job.programs import PROGRAMS, Run, environment
 from local import broker
-from local.job import json_lines
+from local.job import read_batches
 
 console = Console()
 
@@ -54,7 +54,7 @@ def one(state: Path, servers: str, size: int) -> dict[str, Any]:
     place = Run(servers, topic["topic"], state / "run", environment(os.environ))
     with console.status(f"{size:,} pageviews"):
         measured = measure(PROGRAMS["ours"], place, topic)
-    batches = [line for line in json_lines(place.folder / "log") if line.get("message") == "batch"]
+    batches = read_batches(place.folder / "log")
     files = [path for path in (place.folder / "checkpoint").rglob("*") if path.is_file() and path.suffix != ".crc"]
     return {
         "pageviews": size, "right": measured.right, "cpu_s": measured.cpu_s, "wall_s": measured.wall_s,

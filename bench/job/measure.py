@@ -34,12 +34,12 @@ def measure(command: Callable[[Run], Sequence[str]], run: Run, topic: Mapping[st
     shutil.rmtree(run.folder, ignore_errors=True)
     run.folder.mkdir(parents=True)
     log, used = run.folder / "log", run.folder / "cpu_s"
-    words = [sys.executable, str(REAP), str(used), *command(run)]
+    program = command(run)
     began = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=dict(run.environ),
-            cwd=run.folder, start_new_session=True,
+            [sys.executable, str(REAP), str(used), *program], stdin=subprocess.DEVNULL, stdout=output,
+            stderr=subprocess.STDOUT, env=dict(run.environ), cwd=run.folder, start_new_session=True,
         )  # fmt: skip
         try:
             _, status, rusage = os.wait4(process.pid, 0)
@@ -49,7 +49,7 @@ def measure(command: Callable[[Run], Sequence[str]], run: Run, topic: Mapping[st
     wall_s = time.monotonic() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"{words[3]} ended with {process.returncode}:\n{log.read_text()[-3000:]}")
+        raise RuntimeError(f"{program[0]} ended with {process.returncode}:\n{log.read_text()[-3000:]}")
     found = check(run.out)
     right = all(found[name] == topic[name] for name in ("rows", "pageviews", "digest"))
     late, size = int(found["late"]), int(found["bytes"])

@@ -17,17 +17,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import fastavro
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bench.job.check import EPOCH, MILLISECOND, is_avro
+from bench.job.check import avro_files, read_rows, to_ms
 from bench.job.programs import NO_ARCHIVE, Run, environment, ours
 from bench.job.steps import cpu_s, descendants
 from bench.job.topic import PARTITIONS
@@ -155,24 +154,18 @@ def usage(pid: int) -> dict[str, float]:
 
 def read_windows(out: Path) -> Counter[int]:
     """Start of each window that was written, in ms -> pageviews in it."""
-    files = [path for path in sorted(out.rglob("*")) if path.is_file() and is_avro(path)]
     total: Counter[int] = Counter()
     with ProcessPoolExecutor(2) as pool:
-        for found in pool.map(_count, files):
+        for found in pool.map(_count, avro_files(out)):
             total.update(found)
     return total
 
 
 def _count(path: Path) -> Counter[int]:
     found: Counter[int] = Counter()
-    with path.open("rb") as file:
-        for row in _rows(file):
-            found[(row["window_start"] - EPOCH) // MILLISECOND] += row["Pageviews"]
+    for row in read_rows(path):
+        found[to_ms(row["window_start"])] += row["Pageviews"]
     return found
-
-
-def _rows(file: Any) -> Iterator[Mapping[str, Any]]:
-    yield from fastavro.reader(file)  # type: ignore[misc]
 
 
 def to_batch(batch: Mapping[str, Any]) -> dict[str, Any]:

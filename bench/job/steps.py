@@ -122,9 +122,10 @@ def cpu_s(pid: int) -> float:
 
 def descendants(pid: int) -> list[int]:
     """The processes below `pid`."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    children = [int(word) for task in tasks for word in task.read_text().split()]
-    return [*children, *(below for child in children for below in descendants(child))]
+    from bench.job.reap import children
+
+    found = children(pid)
+    return [*found, *(below for child in found for below in descendants(child))]
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def test_a_message_has_the_fields_and_about_the_length_of_the_rounds_messages():
     assert 1 <= len(message()) / mean < 1.15, "no shorter, not much longer"
 
 
-def test_every_visitor_and_every_event_is_another():
+def test_every_visitor_is_another_and_all_are_as_long():
     visitors = list(arrivals.make_visitors(random.Random(1), 500))
     assert len(set(visitors)) == 500 and len({len(visitor) for visitor in visitors}) == 1
 
