@@ -40,6 +40,7 @@ def test_a_message_has_the_fields_and_about_the_length_of_the_rounds_messages():
 def test_every_visitor_is_another_and_all_are_as_long():
     visitors = list(arrivals.make_visitors(random.Random(1), 500))
     assert len(set(visitors)) == 500 and len({len(visitor) for visitor in visitors}) == 1
+    assert len({json.loads(b"{%s}" % visitor.rstrip(b","))["uiud"] for visitor in visitors}) == 500
 
 
 @pytest.mark.parametrize(("values", "wanted"), [(range(1, 101), 100), (range(1, 201), 199), ([7], 7)])
