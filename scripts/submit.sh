@@ -156,9 +156,9 @@ submit() {
   while read -r jar; do urls+=("$folder/$jar"); done < <(jar_names "$line")
   urls+=(${jars[@]+"${jars[@]}"})
   # A lost executor's work moves on, however long the job runs; the number of executors stays: each holds state.
-  # Two cores an executor, as the images have it: a heap for Spark, and beside it a Python worker a core.
+  # Two cores an executor, as the images have it: a heap for Spark, and beside it two Python workers a core.
   local -a all_properties=(spark.dynamicAllocation.enabled=false spark.executor.failuresValidityInterval=1h
-    spark.executor.memory=4g spark.executor.memoryOverhead=1500m spark.executor.extraJavaOptions=-XX:+UseParallelGC
+    spark.executor.memory=4g spark.executor.memoryOverhead=2g spark.executor.extraJavaOptions=-XX:+UseParallelGC
     ${properties[@]+"${properties[@]}"})
   local -a all_labels=(app=webevents "webevents-version=$(label_text "$(product_version)")"
     "webevents-checkpoint=$(label_of "$checkpoint")" ${labels[@]+"${labels[@]}"})

@@ -18,6 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from streaming import plain
+
 BUCKETS = 16
 """Parts that visitors are divided into, by hash; one at a time is unpacked. The state depends on it."""
 
@@ -49,11 +51,44 @@ ROW = pa.schema(
     ]
 )  # fmt: skip
 
+READ = pa.schema(
+    [
+        ("packed", pa.struct(list(CHUNK))), ("value", pa.binary()), ("partition", pa.int32()), ("offset", pa.int64()),
+        ("timestamp", TIME),
+    ]
+)  # fmt: skip
+
 Batches = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
+def read_and_pack(window_s: int) -> Batches:
+    """What turns messages into chunks, as far as plain.read reads them.
+
+    In:  value binary, partition int, offset long, timestamp timestamp (Kafka's)
+    Out: READ: a chunk as `packed`, or a message that is not plain in the other columns
+    """
+
+    def packed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        _lighten_worker()
+        held: list[pa.RecordBatch] = []
+        rest: list[pa.RecordBatch] = []
+        rows = size = 0
+        for batch in batches:
+            hits, others = plain.read(batch)
+            held += hits
+            rest.append(others)
+            rows, size = rows + batch.num_rows, size + others.nbytes + sum(each.nbytes for each in hits)
+            if rows >= PACKED_ROWS or size >= PACKED_BYTES:
+                yield from _read_rows(_pack(held, window_s * 1_000_000), rest)
+                held, rest, rows, size = [], [], 0, 0
+        if rows:
+            yield from _read_rows(_pack(held, window_s * 1_000_000), rest)
+
+    return packed
+
+
 def pack(window_s: int) -> Batches:
-    """What turns hits into chunks.
+    """What turns hits into chunks, beside those that are packed.
 
     In:  the columns of transform.to_hits. pageUrl is null for what moves the watermark and is in no session; rows
          without eventAt are dropped
@@ -66,8 +101,11 @@ def pack(window_s: int) -> Batches:
         held: list[pa.RecordBatch] = []
         rows = size = 0
         for batch in batches:
-            held.append(batch)
-            rows, size = rows + batch.num_rows, size + batch.nbytes
+            is_packed = batch.column("packed").is_valid()
+            yield pa.RecordBatch.from_struct_array(batch.column("packed").filter(is_packed)).cast(CHUNK)
+            others = batch.filter(pc.invert(is_packed))
+            held.append(others)
+            rows, size = rows + others.num_rows, size + others.nbytes
             if rows >= PACKED_ROWS or size >= PACKED_BYTES:
                 yield _pack(held, window_s * 1_000_000)
                 held, rows, size = [], 0, 0
@@ -118,28 +156,53 @@ def _lighten_worker() -> None:
     gc.freeze()
 
 
+def _read_rows(chunks: pa.RecordBatch, rest: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Chunks and messages that are not plain, as rows of READ."""
+    packed = chunks.to_struct_array()
+    yield pa.RecordBatch.from_arrays(
+        [packed, *(pa.nulls(len(packed), field.type) for field in list(READ)[1:])], schema=READ
+    )
+    for batch in pa.Table.from_batches(rest).combine_chunks().to_batches():
+        yield pa.RecordBatch.from_arrays(
+            [pa.nulls(len(batch), READ[0].type), *batch.select(READ.names[1:]).cast(pa.schema(list(READ)[1:]))],
+            schema=READ,
+        )
+
+
 def _pack(held: Sequence[pa.RecordBatch], window_us: int) -> pa.RecordBatch:
-    table = pa.Table.from_batches(held)
-    origin = f"{table['kafkaPartition'][0]}-{table['kafkaOffset'][0]}"
-    timed = np.flatnonzero(table["eventAt"].is_valid().to_numpy())
-    at = _micros(table["eventAt"].fill_null(0))
-    key = at // window_us * BUCKETS + table["bucket"].to_numpy()
-    order = timed[np.argsort(key[timed], kind="stable")]
-    at, bounds = at[order], _bounds(key[order])
-    sorted_hits = table.select(HIT).take(pa.array(order))
     chunks: list[tuple[int, int, str, bytes | None]] = []
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
-        newest, bucket = int(at[start:end].max()), int(key[order[start]] % BUCKETS)
-        hits = sorted_hits.slice(start, end - start)
-        if hits["pageUrl"].null_count:
-            hits = hits.filter(hits["pageUrl"].is_valid())
-        chunks += [(newest, bucket, origin, chunk) for chunk in _chunks(hits)]
+    if sum(batch.num_rows for batch in held):
+        chunks.extend(_packed(pa.Table.from_batches(held), window_us))
     columns = list(zip(*chunks, strict=True)) or [()] * len(CHUNK)
     return pa.RecordBatch.from_arrays(
         [pa.array(values, pa.int64() if field.type == TIME else field.type).cast(field.type)
          for values, field in zip(columns, CHUNK, strict=True)],
         schema=CHUNK,
     )  # fmt: skip
+
+
+def _packed(table: pa.Table, window_us: int) -> Iterator[tuple[int, int, str, bytes | None]]:
+    origin = f"{table['kafkaPartition'][0]}-{table['kafkaOffset'][0]}"
+    timed = np.flatnonzero(table["eventAt"].is_valid().to_numpy())
+    at = _micros(table["eventAt"].fill_null(0))
+    key = at // window_us * BUCKETS + _buckets(table["uiud"].combine_chunks())
+    order = timed[np.argsort(key[timed], kind="stable")]
+    at, bounds = at[order], _bounds(key[order])
+    sorted_hits = table.select(HIT).take(pa.array(order))
+    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+        newest, bucket = int(at[start:end].max()), int(key[order[start]] % BUCKETS)
+        hits = sorted_hits.slice(start, end - start)
+        if hits["pageUrl"].null_count:
+            hits = hits.filter(hits["pageUrl"].is_valid())
+        yield from ((newest, bucket, origin, chunk) for chunk in _chunks(hits))
+
+
+def _buckets(visitors: pa.StringArray) -> Any:
+    """The bucket of each visitor: the sum of its name's bytes. Null is as ''."""
+    bounds, content = plain.laid_out(visitors)
+    # Sums run over at 256, a multiple of BUCKETS.
+    sums = np.concatenate((np.zeros(1, np.uint8), np.cumsum(content[: bounds[-1]], dtype=np.uint8)))
+    return (sums[bounds[1:]] - sums[bounds[:-1]]).astype(np.int64) % BUCKETS
 
 
 def _chunks(hits: pa.Table) -> Iterator[bytes | None]:

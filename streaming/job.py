@@ -20,13 +20,12 @@ from streaming.checkpoint import Checkpoint
 from streaming.lifecycle import Started, stop_on_sigterm, watch
 from streaming.progress import ProgressLog
 from streaming.publish import Publisher
-from streaming.schema import SESSION_FIELDS
 from streaming.session import PARTITIONS, PROVIDER, PROVIDERS, build_session, is_local
 from streaming.settings import AVAILABLE_NOW, Settings
 from streaming.sinks import ArchiveSink, Gate, SessionsSink
 from streaming.source import client_options, read_topic
 from streaming.storage import Store, open_store
-from streaming.transform import decode, judge, to_archive, to_chunks, to_closed, to_hits
+from streaming.transform import decode, judge, to_archive, to_chunks, to_closed
 
 log = logging.getLogger(__name__)
 CLUSTER_BACK_OFF_S = 200
@@ -96,8 +95,7 @@ def start_sessions(
         window_s=settings.window_seconds,
         delay_s=settings.watermark_seconds,
     )
-    hits = to_hits(judge(decode(messages, fields=SESSION_FIELDS)))
-    chunks = to_chunks(hits, window_s=settings.window_seconds)
+    chunks = to_chunks(messages, window_s=settings.window_seconds)
     chunks = chunks.withWatermark("eventAt", f"{settings.watermark_seconds} seconds")
     return _start(to_closed(chunks, window_s=settings.window_seconds), "sessions", sink, settings, checkpoint)
 

@@ -25,6 +25,9 @@ def message_type(fields: tuple[str, ...]) -> StructType:
 CHUNK_TYPE = "eventAt timestamp, bucket int, origin string, hits binary"
 """streaming.chunks.CHUNK, in Spark's words."""
 
+READ_TYPE = f"packed struct<{CHUNK_TYPE}>, value binary, partition int, offset bigint, timestamp timestamp"
+"""streaming.chunks.READ, in Spark's words."""
+
 ROW_TYPE = (
     "uiud string, sessionId string, window_start timestamp, window_end timestamp, Pages array<string>, "
     "referrer array<string>, LandingPageCode array<string>, sessionTimestamps array<timestamp>, "

@@ -11,10 +11,10 @@ from contract import __version__
 from contract.message import DERIVED_FROM
 from contract.names import HEARTBEAT, PAGEVIEW
 from contract.reasons import Reason
-from streaming.chunks import BUCKETS, pack, unpack
-from streaming.schema import CHUNK_TYPE, CORRUPT, MESSAGE_FIELDS, ROW_TYPE, SESSION_FIELDS, message_type
+from streaming.chunks import pack, read_and_pack, unpack
+from streaming.plain import FUTURE_TOLERANCE_S
+from streaming.schema import CHUNK_TYPE, CORRUPT, MESSAGE_FIELDS, READ_TYPE, ROW_TYPE, SESSION_FIELDS, message_type
 
-FUTURE_TOLERANCE_S = 60
 DATE_TIME = r"\A\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d{3})?\z"
 EPOCH_MS = r"\A-?\d{1,15}\z"
 SEPARATOR = "\x1f"
@@ -22,11 +22,12 @@ REPLACEMENT = "\ufffd"
 KAFKA = ("kafkaTopic", "kafkaPartition", "kafkaOffset", "kafkaTimestamp")
 
 
-def decode(messages: DataFrame, *, fields: tuple[str, ...] = MESSAGE_FIELDS) -> DataFrame:
+def decode(messages: DataFrame, *, fields: tuple[str, ...] = MESSAGE_FIELDS, keep: tuple[str, ...] = ()) -> DataFrame:
     """Parse each message once. Total: whatever the bytes, a row comes out and nothing is raised.
 
-    In:  value binary, topic string, partition int, offset long, timestamp timestamp (Kafka's)
-    Out: value, kafkaTopic, kafkaPartition long, kafkaOffset long, kafkaTimestamp, undecodable boolean, `fields` string
+    In:  value binary, topic string, partition int, offset long, timestamp timestamp (Kafka's), `keep`
+    Out: value, kafkaTopic, kafkaPartition long, kafkaOffset long, kafkaTimestamp, undecodable boolean, `fields` string,
+         `keep`
 
     Text after the first JSON object of a value is not looked at.
     """
@@ -39,6 +40,7 @@ def decode(messages: DataFrame, *, fields: tuple[str, ...] = MESSAGE_FIELDS) -> 
         F.col("offset").alias("kafkaOffset"),
         F.col("timestamp").alias("kafkaTimestamp"),
         F.from_json(text, message_type(fields), options).alias("message"),
+        *keep,
     )
     undecodable = F.col("message").isNull() | F.col(f"message.{CORRUPT}").isNotNull() | _is_not_utf8(text)
     return parsed.select(
@@ -46,6 +48,7 @@ def decode(messages: DataFrame, *, fields: tuple[str, ...] = MESSAGE_FIELDS) -> 
         *KAFKA,
         undecodable.alias("undecodable"),
         *[F.col(f"message.{name}").alias(name) for name in fields],
+        *keep,
     )
 
 
@@ -67,18 +70,34 @@ def judge(decoded: DataFrame) -> DataFrame:
     )
 
 
+def to_chunks(messages: DataFrame, *, window_s: int) -> DataFrame:
+    """Messages packed into chunks: each has hits of one window and one bucket of visitors.
+
+    In:  the columns of decode
+    Out: eventAt timestamp: the newest in the chunk, bucket int, origin string, hits binary: null where the chunk
+         moves the watermark only
+
+    Plain messages are read and packed at once (streaming.plain); decode and judge have the others, of which there are
+    few in what the collector sends.
+    """
+    read = messages.select("value", "partition", "offset", "timestamp").mapInArrow(read_and_pack(window_s), READ_TYPE)
+    others = read.withColumn("topic", F.lit(None).cast("string"))
+    hits = to_hits(judge(decode(others, fields=SESSION_FIELDS, keep=("packed",))))
+    return hits.mapInArrow(pack(window_s), CHUNK_TYPE)
+
+
 def to_hits(judged: DataFrame) -> DataFrame:
     """One row a message, with what a session needs of it.
 
-    Out: kafkaPartition, kafkaOffset, bucket int: the part of all visitors that this one belongs to, uiud, sessionId,
-         eventAt, eventId, pageUrl: null for anything but an accepted pageview, referrer, landingPage, pageTitle,
-         robot boolean
+    In:  the columns of judge, and packed
+    Out: packed, kafkaPartition, kafkaOffset, uiud, sessionId, eventAt, eventId, pageUrl: null for anything but an
+         accepted pageview, referrer, landingPage, pageTitle, robot boolean
     """
     is_pageview = F.col("reason").isNull() & (F.col("eventType") == PAGEVIEW)
     return judged.select(
+        "packed",
         "kafkaPartition",
         "kafkaOffset",
-        F.pmod(F.xxhash64("uiud"), F.lit(BUCKETS)).cast("int").alias("bucket"),
         "uiud",
         "sessionId",
         "eventAt",
@@ -87,15 +106,6 @@ def to_hits(judged: DataFrame) -> DataFrame:
         *[F.coalesce(F.col(name), F.lit("")).alias(name) for name in ("referrer", "landingPage", "pageTitle")],
         F.coalesce(_try_cast("robot", "boolean"), F.lit(False)).alias("robot"),
     )
-
-
-def to_chunks(hits: DataFrame, *, window_s: int) -> DataFrame:
-    """Hits packed into chunks: each has hits of one window and one bucket of visitors.
-
-    Out: eventAt timestamp: the newest in the chunk, bucket int, origin string, hits binary: null where the chunk
-         moves the watermark only
-    """
-    return hits.mapInArrow(pack(window_s), CHUNK_TYPE)
 
 
 def to_closed(chunks: DataFrame, *, window_s: int) -> DataFrame:

@@ -12,9 +12,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from contract.names import Kind, parse_object_name
 from streaming.publish import fingerprint
-from streaming.schema import SESSION_FIELDS
 from streaming.storage import to_path
-from streaming.transform import decode, judge, to_chunks, to_closed, to_hits
+from streaming.transform import to_chunks, to_closed
 from tests.streaming.topic import Run, at, beat, messages, pageview, sessions
 
 pytestmark = pytest.mark.spark
@@ -38,7 +37,7 @@ def watermarks(progress: list[dict[str, Any]]) -> list[int]:
 
 def test_the_plan_parses_once_and_filters_above_the_watermark_only(run: Run) -> None:
     run.send(pageview(at("10:00")))
-    chunks = to_chunks(to_hits(judge(decode(run.source(), fields=SESSION_FIELDS))), window_s=1800)
+    chunks = to_chunks(run.source(), window_s=1800)
     chunks = chunks.withWatermark("eventAt", "200 seconds")
     plans: list[str] = []
 

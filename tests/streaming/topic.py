@@ -17,10 +17,9 @@ from contract.message import heartbeat, to_event_time
 from contract.names import Kind
 from streaming.checkpoint import Checkpoint
 from streaming.publish import Publisher
-from streaming.schema import SESSION_FIELDS
 from streaming.sinks import ArchiveSink, Gate, SessionsSink
 from streaming.storage import FolderStore
-from streaming.transform import decode, judge, to_archive, to_chunks, to_closed, to_hits, to_rows
+from streaming.transform import decode, judge, to_archive, to_chunks, to_closed, to_rows
 
 KAFKA_SOURCE = "value binary, topic string, partition int, offset long, timestamp timestamp"
 KAFKA_TIME = datetime(2015, 5, 18, tzinfo=timezone.utc)
@@ -52,7 +51,7 @@ def messages(spark: SparkSession, values: Sequence[bytes | None], *, kafka_time:
 
 def sessions(frame: DataFrame, *, window_s: int = WINDOW_S) -> DataFrame:
     """The session rows of a frame of messages that is no stream."""
-    chunks = to_chunks(to_hits(judge(decode(frame, fields=SESSION_FIELDS))), window_s=window_s)
+    chunks = to_chunks(frame, window_s=window_s)
     return to_rows(to_closed(chunks, window_s=window_s), window_s=window_s)
 
 
@@ -102,7 +101,7 @@ class Run:
 
     def drain_sessions(self) -> list[dict[str, Any]]:
         """Run the sessions query until all is read; its progress reports, batch by batch."""
-        chunks = to_chunks(to_hits(judge(decode(self.source(), fields=SESSION_FIELDS))), window_s=WINDOW_S)
+        chunks = to_chunks(self.source(), window_s=WINDOW_S)
         rows = to_closed(chunks.withWatermark("eventAt", f"{DELAY_S} seconds"), window_s=WINDOW_S)
         publisher = self.publisher("sessions", Kind.SESSIONS)
         return self._drain(rows, "sessions", SessionsSink(publisher, self.gate, window_s=WINDOW_S, delay_s=DELAY_S))

@@ -1,0 +1,178 @@
+"""What plain.read takes it reads as Spark's steps do, and it takes what the collector writes."""
+
+import json
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from streaming import plain
+from streaming.schema import SESSION_FIELDS
+from streaming.transform import decode, judge, to_hits
+from tests.streaming.topic import KAFKA_TIME, at, beat, messages, pageview
+
+KAFKA_US = round(KAFKA_TIME.timestamp() * 1e6)
+MESSAGES = pa.schema(
+    [("value", pa.binary()), ("partition", pa.int32()), ("offset", pa.int64()), ("timestamp", plain.TIME)]
+)
+FINE = pageview(at("10:00"), eventId="e1")
+Hit = tuple[Any, ...]
+
+
+def spelled(**fields: Any) -> bytes:
+    """A pageview that is plain, but for `fields`; `...` leaves one out."""
+    return pageview(at("10:00"), **{"eventId": "e", "robot": False, **fields})
+
+
+def inside(text: bytes) -> bytes:
+    """A plain pageview with `text` before its end."""
+    return spelled()[:-1] + text + b"}"
+
+
+PLAIN = {
+    "as the collector writes it": spelled(sentAt=5, receivedAt=6, seq=1, robot=True, clockSkewed=True, extra='{"a":1}'),
+    "nulls": spelled(referrer=None, landingPage=None, pageTitle=None, robot=None, extra=None),
+    "only what is needed": spelled(robot=...),
+    "another event": spelled(eventType="click"),
+    "escapes": inside(b',"pageTitle":"\\u0000\\ud83d\\ude00\\/\\"\\n"'),
+    "an escaped name": inside(b',"page\\u0054itle":"t"'),
+    "UTF-8": spelled(pageTitle="größe \U0001f600 \ufffd"),
+    "spaces and lines": b'{ "a"\n:1}'.replace(b'"a"\n:1', spelled()[1:-1].replace(b'", "', b'" ,\n"')),
+    "as late as can be": spelled(timestamp="2015-05-18 00:01:00.000"),
+    "the first time": spelled(timestamp="1970-01-01 00:00:00.000"),
+    "29 February": spelled(timestamp="2012-02-29 23:59:59.999"),
+}
+NOT_PLAIN: dict[str, bytes | None] = {
+    "null": None, "nothing": b"", "a brace": b"{", "an empty object": b"{}", "a list": b"[1,2]", "no text": b"\xff\xfe",
+    "a heartbeat": beat(at("10:00")),
+    "two objects": FINE + FINE, "two objects on lines": FINE + b"\n" + FINE, "text behind": FINE + b" x",
+    "NUL between objects": FINE + b"\0" + FINE, "NUL inside": inside(b"\0"), "a BOM": b"\xef\xbb\xbf" + FINE,
+    "no end": b'{"a":"x}', "an end only": b'{"}', "a field twice": inside(b',"uiud":"other"'),
+    "a null field twice": inside(b',"uiud":null'),
+    "bad bytes": inside(b',"pageTitle":"\xff"'), "a surrogate in UTF-8": inside(b',"pageTitle":"\xed\xa0\x80"'),
+    "half a surrogate": inside(b',"pageTitle":"\\ud800"'), "the other half": inside(b',"pageTitle":"\\udc00"'),
+    "a control character": inside(b',"pageTitle":"\x01"'), "an unknown escape": inside(b',"pageTitle":"\\x"'),
+    "NaN": inside(b',"other":NaN'), "Inf": inside(b',"other":Inf'), "-NaN": inside(b',"seq":-NaN'),
+    "a stranger": inside(b',"other":1'), "depth": inside(b',"other":' + b"[" * 2000 + b"]" * 2000),
+    "a long number": inside(b',"seq":' + b"1" * 2000), "a long number of no field": inside(b',"x":' + b"1" * 2000),
+    "single quotes": FINE.replace(b'"', b"'"), "a comment": inside(b"/**/"), "a comma too many": inside(b","),
+    "a number for a text": spelled(uiud=7), "a text for a number": spelled(seq="1"), "a fraction": spelled(seq=1.5),
+    "a text for a boolean": spelled(robot="true"), "an object for a text": spelled(pageTitle={"a": 1}),
+    "no eventId": spelled(eventId=...), "an empty eventId": spelled(eventId=""), "no eventType": spelled(eventType=...),
+    "no visitor": spelled(uiud=...), "an empty session": spelled(sessionId=""), "no page": spelled(pageUrl=None),
+    "no time": spelled(timestamp=...), "seconds only": spelled(timestamp="2015-05-17 10:00:00"),
+    "ms since 1970": spelled(timestamp="1431856800000"), "a T": spelled(timestamp="2015-05-17T10:00:00.000"),
+    "a Z": spelled(timestamp="2015-05-17 10:00:00.0Z"), "a sign": spelled(timestamp="+015-05-17 10:00:00.000"),
+    "30 February": spelled(timestamp="2015-02-30 10:00:00.000"), "24 h": spelled(timestamp="2015-05-17 24:00:00.000"),
+    "60 s": spelled(timestamp="2015-05-17 10:00:60.000"),
+    "a strange digit": spelled(timestamp="2015-05-17 10:00:0\u0663.0"),
+    "before 1970": spelled(timestamp="1969-12-31 23:59:59.999"), "year 0": spelled(timestamp="0000-01-01 00:00:00.000"),
+    "too far ahead": spelled(timestamp="2015-05-18 00:01:00.001"),
+}  # fmt: skip
+
+
+def read(values: Sequence[bytes | None]) -> tuple[dict[int, Hit], list[int]]:
+    """Offset -> hit, and the offsets of what is left; the offsets count from 0."""
+    columns = [values, [0] * len(values), range(len(values)), [KAFKA_US] * len(values)]
+    arrays = [pa.array(list(column), field.type) for column, field in zip(columns, MESSAGES, strict=True)]
+    hits, rest = plain.read(pa.RecordBatch.from_arrays(arrays, schema=MESSAGES))
+    found = {}
+    for batch in hits:
+        assert batch.schema == plain.HITS
+        rows = batch.set_column(4, "eventAt", batch.column("eventAt").cast(pa.int64())).to_pylist()
+        found.update({row["kafkaOffset"]: tuple(row.values())[2:] for row in rows if row["eventAt"] is not None})
+    return found, rest.column("offset").to_pylist()
+
+
+def judged(spark: SparkSession, values: Sequence[bytes | None]) -> dict[int, Hit]:
+    """The same by Spark's steps: offset -> hit."""
+    frame = messages(spark, values).withColumn("packed", F.lit(None))
+    hits = to_hits(judge(decode(frame, fields=SESSION_FIELDS, keep=("packed",)))).where("eventAt IS NOT NULL")
+    rows = hits.withColumn("eventAt", F.unix_micros("eventAt")).drop("packed").collect()
+    return {row.kafkaOffset: tuple(row)[2:] for row in rows}
+
+
+def test_what_the_collector_writes_is_plain() -> None:
+    found, rest = read(list(PLAIN.values()))
+    assert [name for place, name in enumerate(PLAIN) if place not in found] == []
+    assert rest == []
+
+
+@pytest.mark.parametrize("value", NOT_PLAIN.values(), ids=NOT_PLAIN)
+def test_what_is_not_plain_is_left_and_takes_no_other_with_it(value: bytes | None) -> None:
+    found, rest = read([FINE, value, FINE])
+    assert 1 not in found
+    assert sorted([*found, *rest]) == [0, 1, 2]
+
+
+def test_one_that_cannot_be_read_leaves_few_others_unread() -> None:
+    values = [FINE] * 2048
+    values[700] = FINE + FINE
+    found, rest = read(values)
+    assert len(rest) < 2 * plain.FEWEST
+    assert 700 in rest
+    assert sorted([*found, *rest]) == list(range(2048))
+
+
+def test_values_that_make_up_for_one_another_do_not_shift_the_hits() -> None:
+    """Two objects in one value and none in another are as many as the values."""
+    marked = [spelled(eventId=f"e{number}") for number in range(200)]
+    for other in (b"{}\0{}", FINE + b"\0" + FINE, b'{"a":"}', b"{" + b" " * 9 + b"}"):
+        values: list[bytes | None] = [*marked]
+        values[3], values[150] = FINE + FINE, other
+        found, _ = read(values)
+        assert all(hit[3] == f"e{offset}" for offset, hit in found.items())
+
+
+def test_hits_are_those_of_sparks_steps(spark: SparkSession) -> None:
+    values = [*PLAIN.values(), *NOT_PLAIN.values()]
+    wanted = judged(spark, values)
+    assert {place: hit for place, hit in wanted.items() if place < len(PLAIN)} == read(list(PLAIN.values()))[0]
+
+
+def test_whatever_the_fields_and_bytes_hits_are_those_of_sparks_steps(spark: SparkSession) -> None:
+    chance = random.Random(11)
+    values: list[bytes | None] = [some_message(chance, at_fault=chance.random() < 0.5) for _ in range(6_000)]
+    wanted = judged(spark, values)
+    alone = {place: hit for place, value in enumerate(values) for hit in read([value])[0].values()}
+    assert {place: wanted.get(place) for place in alone} == alone
+    assert 3_500 < len(alone) < len(wanted) - 200
+
+
+def test_messages_at_fault_among_others_change_no_hit(spark: SparkSession) -> None:
+    chance = random.Random(12)
+    values: list[bytes | None] = [some_message(chance, at_fault=chance.random() < 0.01) for _ in range(6_000)]
+    wanted, size, plain_ones = judged(spark, values), 500, 0
+    for start in range(0, len(values), size):
+        found, rest = read(values[start : start + size])
+        assert sorted([*found, *rest]) == list(range(size))
+        assert {place: wanted.get(start + place) for place in found} == found
+        plain_ones += len(found)
+    assert plain_ones > 4_000
+
+
+TEXTS = ["a", "", None, "größe", "\x00", "\U0001f600", "x" * 1500, 7, 1.5, True, {"a": 1}, [1], "\ufffd", "Pageview"]
+TIMES = [
+    "2015-05-17 10:00:00.000", "2015-05-17 10:00:59.999", "2015-05-17 10:00:00", "1431856800000", "2015-05-17", "",
+    None, "2015-02-29 10:00:00.000", "1969-12-31 23:59:59.999", "2015-05-17T10:00:00.000", "2015-05-17 10:00:00.00Z",
+]  # fmt: skip
+
+
+def some_message(chance: random.Random, *, at_fault: bool) -> bytes:
+    """A plain message, or one with a field or byte or two by chance."""
+    fields: dict[str, Any] = {
+        "uiud": "u", "sessionId": "s", "pageUrl": "/", "eventType": "Pageview", "eventId": f"e{chance.random()}",
+        "timestamp": "2015-05-17 10:00:00.000", "referrer": "direct", "robot": chance.random() < 0.5, "seq": 1,
+    }  # fmt: skip
+    in_fields = at_fault and chance.random() < 0.6
+    for _ in range(chance.randrange(1, 3) if in_fields else 0):
+        name = chance.choice([*plain.FIELDS.names, "other"])
+        fields[name] = chance.choice(TIMES if name == "timestamp" else TEXTS)
+    text = bytearray(json.dumps(fields, ensure_ascii=chance.random() < 0.5).encode())
+    for _ in range(chance.randrange(1, 3) if at_fault and not in_fields else 0):
+        text[chance.randrange(len(text))] = chance.randrange(256)
+    return bytes(text)
