@@ -40,7 +40,7 @@ REPEATED = ("uiud", "sessionId", "pageUrl", "referrer", "landingPage", "pageTitl
 HIT = ("uiud", "sessionId", "eventAt", "eventId", "pageUrl", "referrer", "landingPage", "pageTitle", "robot")
 ORDER = ("eventAt", "eventId", "pageUrl", "referrer", "landingPage", "pageTitle", "robot")
 
-CHUNK = pa.schema([("eventAt", TIME), ("bucket", pa.int32()), ("origin", pa.string()), ("hits", pa.binary())])
+CHUNK = pa.schema([("eventAt", TIME), ("bucket", pa.int16()), ("origin", pa.string()), ("hits", pa.binary())])
 ROW = pa.schema(
     [
         ("uiud", pa.string()), ("sessionId", pa.string()), ("window_start", TIME), ("window_end", TIME),
@@ -102,7 +102,7 @@ def pack(window_s: int) -> Batches:
         rows = size = 0
         for batch in batches:
             is_packed = batch.column("packed").is_valid()
-            yield pa.RecordBatch.from_struct_array(batch.column("packed").filter(is_packed)).cast(CHUNK)
+            yield pa.RecordBatch.from_arrays(batch.column("packed").filter(is_packed).flatten(), schema=CHUNK)
             others = batch.filter(pc.invert(is_packed))
             held.append(others)
             rows, size = rows + others.num_rows, size + others.nbytes
@@ -118,7 +118,7 @@ def pack(window_s: int) -> Batches:
 def unpack(window_s: int) -> Batches:
     """What turns the chunks of closed windows into rows.
 
-    In:  window_start timestamp, bucket int, chunks array<binary>: rows of one window and bucket next to each other
+    In:  window_start timestamp, bucket short, chunks array<binary>: rows of one window and bucket next to each other
     Out: ROW, the contract's session row without batchKey
     """
 
@@ -163,10 +163,8 @@ def _read_rows(chunks: pa.RecordBatch, rest: Sequence[pa.RecordBatch]) -> Iterat
         [packed, *(pa.nulls(len(packed), field.type) for field in list(READ)[1:])], schema=READ
     )
     for batch in pa.Table.from_batches(rest).combine_chunks().to_batches():
-        yield pa.RecordBatch.from_arrays(
-            [pa.nulls(len(batch), READ[0].type), *batch.select(READ.names[1:]).cast(pa.schema(list(READ)[1:]))],
-            schema=READ,
-        )
+        others = [batch.column(field.name).cast(field.type) for field in list(READ)[1:]]
+        yield pa.RecordBatch.from_arrays([pa.nulls(len(batch), READ[0].type), *others], schema=READ)
 
 
 def _pack(held: Sequence[pa.RecordBatch], window_us: int) -> pa.RecordBatch:

@@ -22,7 +22,7 @@ def message_type(fields: tuple[str, ...]) -> StructType:
     return StructType([StructField(name, StringType()) for name in (*fields, CORRUPT)])
 
 
-CHUNK_TYPE = "eventAt timestamp, bucket int, origin string, hits binary"
+CHUNK_TYPE = "eventAt timestamp, bucket smallint, origin string, hits binary"
 """streaming.chunks.CHUNK, in Spark's words."""
 
 READ_TYPE = f"packed struct<{CHUNK_TYPE}>, value binary, partition int, offset bigint, timestamp timestamp"

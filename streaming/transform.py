@@ -74,7 +74,7 @@ def to_chunks(messages: DataFrame, *, window_s: int) -> DataFrame:
     """Messages packed into chunks: each has hits of one window and one bucket of visitors.
 
     In:  the columns of decode
-    Out: eventAt timestamp: the newest in the chunk, bucket int, origin string, hits binary: null where the chunk
+    Out: eventAt timestamp: the newest in the chunk, bucket short, origin string, hits binary: null where the chunk
          moves the watermark only
 
     Plain messages are read and packed at once (streaming.plain); decode and judge have the others, of which there are
@@ -112,7 +112,7 @@ def to_closed(chunks: DataFrame, *, window_s: int) -> DataFrame:
     """Keep chunks until their window closes.
 
     In:  the columns of to_chunks, eventAt watermarked when streaming
-    Out: window_start timestamp, bucket int, chunks array<binary>
+    Out: window_start timestamp, bucket short, chunks array<binary>
 
     Windows are tumbling, UTC, closed at the start and open at the end: 10:30:00.000 opens the second one. Each chunk
     has a group of its own, so that the state writes it once, whatever comes later in its window; only parts of one

@@ -63,7 +63,7 @@ def unpack(packed: Sequence[dict[str, Any]], size: int = 512) -> list[dict[str, 
     closed.sort(key=lambda row: (row["window_start"], row["bucket"]))
     columns = [
         pa.array([int(row["window_start"]) for row in closed], pa.int64()).cast(chunks.TIME),
-        pa.array([row["bucket"] for row in closed], pa.int32()),
+        pa.array([row["bucket"] for row in closed], pa.int16()),
         pa.array([row["chunks"] for row in closed], pa.list_(pa.binary())),
     ]
     table = pa.table(columns, names=["window_start", "bucket", "chunks"])

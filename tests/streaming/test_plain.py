@@ -83,7 +83,8 @@ def read(values: Sequence[bytes | None]) -> tuple[dict[int, Hit], list[int]]:
     found = {}
     for batch in hits:
         assert batch.schema == plain.HITS
-        rows = batch.set_column(4, "eventAt", batch.column("eventAt").cast(pa.int64())).to_pylist()
+        table = pa.Table.from_batches([batch])
+        rows = table.set_column(4, "eventAt", table["eventAt"].cast(pa.int64())).to_pylist()
         found.update({row["kafkaOffset"]: tuple(row.values())[2:] for row in rows if row["eventAt"] is not None})
     return found, rest.column("offset").to_pylist()
 
