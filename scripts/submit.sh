@@ -158,7 +158,7 @@ submit() {
   # A lost executor's work moves on, however long the job runs; the number of executors stays: each holds state.
   # Two cores an executor, as the images have it: a heap for Spark, and beside it two Python workers a core.
   local -a all_properties=(spark.dynamicAllocation.enabled=false spark.executor.failuresValidityInterval=1h
-    spark.executor.memory=4g spark.executor.memoryOverhead=2g spark.executor.extraJavaOptions=-XX:+UseParallelGC
+    spark.executor.memory=3584m spark.executor.memoryOverhead=2g spark.executor.extraJavaOptions=-XX:+UseParallelGC
     ${properties[@]+"${properties[@]}"})
   local -a all_labels=(app=webevents "webevents-version=$(label_text "$(product_version)")"
     "webevents-checkpoint=$(label_of "$checkpoint")" ${labels[@]+"${labels[@]}"})

@@ -17,6 +17,8 @@ from contract.names import HEARTBEAT, PAGEVIEW
 from contract.schemas import schema
 
 FUTURE_TOLERANCE_S = 60
+LONGEST_BYTES = 16_384
+"""A longer value is not plain: what a batch holds at a time stays bounded, and Spark's parser has limits of its own."""
 FEWEST = 16
 """Where one of so many messages cannot be read, none of them is plain."""
 
@@ -64,37 +66,40 @@ def read(messages: pa.RecordBatch) -> tuple[list[pa.RecordBatch], pa.RecordBatch
     objects = messages if len(places) == len(braced) else messages.filter(pa.array(braced))
     hits = []
     rest = np.ones(len(braced), dtype=bool)
-    for found, accepted in _divide(objects, places):
+    for start, found, accepted in _divide(objects):
         hits.append(found)
-        rest[accepted] = False
+        rest[places[start : start + len(accepted)][accepted]] = False
     return hits, messages.filter(pa.array(rest))
 
 
 def _is_braced(values: pa.BinaryArray) -> Any:
-    """Whether each value is `{...}`."""
+    """Whether each value is `{...}`, and of a length to be looked at."""
     bounds, content = laid_out(values)
-    braced = np.diff(bounds) > 1
+    size = np.diff(bounds)
+    braced = (size > 1) & (size <= LONGEST_BYTES)
+    if values.null_count:
+        braced &= values.is_valid().to_numpy(zero_copy_only=False)
     braced[braced] = content[bounds[:-1][braced]] == ord("{")
     braced[braced] = content[bounds[1:][braced] - 1] == ord("}")
     return braced
 
 
-def _divide(objects: pa.RecordBatch, places: Any) -> Iterator[tuple[pa.RecordBatch, Any]]:
-    """Hits of the messages that can be read and are accepted, and the places of these."""
-    try:
-        yield _read(objects, places)
-    except ValueError:  # pa.ArrowInvalid is one
-        half = len(places) // 2
+def _divide(objects: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch, Any]]:
+    """Place of the first message, hits, and which of the messages they are; what cannot be read is left out."""
+    ranges = [(0, objects.num_rows)]
+    while ranges:
+        start, end = ranges.pop()
+        try:
+            yield start, *_read(objects.slice(start, end - start))
+            continue
+        except (ValueError, pa.ArrowException):
+            half = (end - start) // 2
         if half >= FEWEST:
-            yield from _divide(objects.slice(0, half), places[:half])
-            yield from _divide(objects.slice(half), places[half:])
+            ranges += [(start + half, end), (start, start + half)]
 
 
-def _read(objects: pa.RecordBatch, places: Any) -> tuple[pa.RecordBatch, Any]:
-    """Hits, without eventAt where not accepted, and the places of the accepted messages.
-
-    Raises ValueError where one cannot be read.
-    """
+def _read(objects: pa.RecordBatch) -> tuple[pa.RecordBatch, Any]:
+    """Hits of the accepted messages, and which these are. Raises ValueError where one cannot be read."""
     fields = _parse(objects.column("value"))
     at_us = _event_times(fields["timestamp"])
     sent_us = objects.column("timestamp").cast(pa.int64()).to_numpy()
@@ -105,10 +110,12 @@ def _read(objects: pa.RecordBatch, places: Any) -> tuple[pa.RecordBatch, Any]:
     if not pc.all(is_pageview).as_py():
         accepted &= pc.not_equal(fields["eventType"], HEARTBEAT).to_numpy(zero_copy_only=False)
         fields["pageUrl"] = pc.if_else(is_pageview, fields["pageUrl"], pa.scalar(None, pa.string()))
-    fields["eventAt"] = pa.array(at_us, mask=None if accepted.all() else ~accepted).cast(TIME)
-    fields["kafkaPartition"] = objects.column("partition").cast(pa.int64())
-    fields["kafkaOffset"] = objects.column("offset")
-    return pa.RecordBatch.from_arrays([fields[name] for name in HITS.names], schema=HITS), places[accepted]
+    fields["eventAt"] = pa.array(at_us).cast(TIME)
+    # Copies: a column of the batch would keep all of it, the messages among it, for as long as its hits are held.
+    fields["kafkaPartition"] = pa.array(objects.column("partition").to_numpy().astype(np.int64))
+    fields["kafkaOffset"] = pa.array(objects.column("offset").to_numpy().copy())
+    hits = pa.RecordBatch.from_arrays([fields[name] for name in HITS.names], schema=HITS)
+    return (hits if accepted.all() else hits.filter(pa.array(accepted))), accepted
 
 
 def _parse(values: pa.BinaryArray) -> dict[str, Any]:
@@ -140,16 +147,15 @@ def _check_utf8(text: bytes) -> None:
 
 
 def _event_times(texts: pa.StringArray) -> Any:
-    """Microseconds since 1970 in UTC of 'yyyy-MM-dd HH:mm:ss.SSS'; -1 where the text has another length.
+    """Microseconds since 1970 in UTC of 'yyyy-MM-dd HH:mm:ss.SSS'; -1 where it is spelled in another way.
 
-    Raises ValueError where one of that length is no such time.
+    Raises ValueError where there is no such day or time.
     """
-    timed = np.diff(laid_out(texts)[0]) == len(DATE_TIME)
+    bounds, content = laid_out(texts)
+    timed = np.diff(bounds) == len(DATE_TIME)
+    letters = content[bounds[:-1][timed][:, None] + np.arange(len(DATE_TIME))]
+    timed[timed] = (letters - DATE_TIME <= SPREAD).all(axis=1)
     spelled = texts if timed.all() else texts.filter(pa.array(timed))
-    bounds, content = laid_out(spelled)
-    letters = content[bounds[0] : bounds[-1]].reshape(-1, len(DATE_TIME))
-    if not (letters - DATE_TIME <= SPREAD).all():
-        raise ValueError("not spelled as the collector does")
     at_us = np.full(len(texts), -1, dtype=np.int64)
     at_us[timed] = spelled.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
     return at_us

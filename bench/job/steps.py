@@ -80,14 +80,10 @@ def to_steps(spark: Any, servers: str, topic: str, out: Path) -> Mapping[str, Ca
     from contract.schemas import schema_text
     from streaming import transform as job
     from streaming.publish import write_avro
-    from streaming.schema import SESSION_FIELDS, message_type
 
     options = {"kafka.bootstrap.servers": servers, "subscribe": topic, "startingOffsets": "earliest"}
     messages = spark.read.format("kafka").options(**options).load()
-    parsed = F.from_json(F.col("value").cast("string"), message_type(SESSION_FIELDS)).alias("message")
-    decoded = job.decode(messages, fields=SESSION_FIELDS)
-    hits = job.to_hits(job.judge(decoded))
-    chunks = job.to_chunks(hits, window_s=WINDOW_S)
+    chunks = job.to_chunks(messages, window_s=WINDOW_S)
     rows = job.to_rows(job.to_closed(chunks, window_s=WINDOW_S), window_s=WINDOW_S)
 
     def write() -> None:
@@ -99,10 +95,7 @@ def to_steps(spark: Any, servers: str, topic: str, out: Path) -> Mapping[str, Ca
 
     return {
         "read Kafka": drop(messages.select("value")),
-        "parse the JSON": drop(messages.select(parsed).select("message.*")),
-        "decode: what is no UTF-8, no object": drop(decoded),
-        "judge: time, reasons, ids": drop(hits),
-        "pack: hits to Python, into chunks": drop(chunks),
+        "read and pack: messages into chunks": drop(chunks),
         "shuffle the chunks, unpack, to rows": drop(rows),
         "write one Avro file": write,
     }
