@@ -48,7 +48,7 @@ PLAIN = {
 }
 NOT_PLAIN: dict[str, bytes | None] = {
     "null": None, "nothing": b"", "a brace": b"{", "an empty object": b"{}", "a list": b"[1,2]", "no text": b"\xff\xfe",
-    "a heartbeat": beat(at("10:00")),
+    "a heartbeat": beat(at("10:00")), "a heartbeat of a visitor": spelled(eventType="Heartbeat"),
     "two objects": FINE + FINE, "two objects on lines": FINE + b"\n" + FINE, "text behind": FINE + b" x",
     "NUL between objects": FINE + b"\0" + FINE, "NUL inside": inside(b"\0"), "a BOM": b"\xef\xbb\xbf" + FINE,
     "no end": b'{"a":"x}', "an end only": b'{"}', "a field twice": inside(b',"uiud":"other"'),
