@@ -5,13 +5,9 @@ a compressed Arrow stream: the state holds a few large values in place of a list
 list is taken apart and put together again for every hit that is added to it.
 """
 
-import gc
 import struct
-import sys
-import zipimport
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streaming import plain
+from streaming.worker import lighten_worker
 
 BUCKETS = 16
 """Parts that visitors are divided into, by hash; one at a time is unpacked. The state depends on it."""
@@ -51,40 +48,7 @@ ROW = pa.schema(
     ]
 )  # fmt: skip
 
-READ = pa.schema(
-    [
-        ("packed", pa.struct(list(CHUNK))), ("value", pa.binary()), ("partition", pa.int32()), ("offset", pa.int64()),
-        ("timestamp", TIME),
-    ]
-)  # fmt: skip
-
 Batches = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
-
-
-def read_and_pack(window_s: int) -> Batches:
-    """What turns messages into chunks, as far as plain.read reads them.
-
-    In:  value binary, partition int, offset long, timestamp timestamp (Kafka's)
-    Out: READ: a chunk as `packed`, or a message that is not plain in the other columns
-    """
-
-    def packed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        _lighten_worker()
-        held: list[pa.RecordBatch] = []
-        rest: list[pa.RecordBatch] = []
-        rows = size = 0
-        for batch in batches:
-            hits, others = plain.read(batch)
-            held += hits
-            rest.append(others)
-            rows, size = rows + batch.num_rows, size + others.nbytes + sum(each.nbytes for each in hits)
-            if rows >= PACKED_ROWS or size >= PACKED_BYTES:
-                yield from _read_rows(_pack(held, window_s * 1_000_000), rest)
-                held, rest, rows, size = [], [], 0, 0
-        if rows:
-            yield from _read_rows(_pack(held, window_s * 1_000_000), rest)
-
-    return packed
 
 
 def pack(window_s: int) -> Batches:
@@ -97,7 +61,7 @@ def pack(window_s: int) -> Batches:
     """
 
     def packed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        _lighten_worker()
+        lighten_worker()
         held: list[pa.RecordBatch] = []
         rows = size = 0
         for batch in batches:
@@ -107,10 +71,10 @@ def pack(window_s: int) -> Batches:
             held.append(others)
             rows, size = rows + others.num_rows, size + others.nbytes
             if rows >= PACKED_ROWS or size >= PACKED_BYTES:
-                yield _pack(held, window_s * 1_000_000)
+                yield pack_hits(held, window_s * 1_000_000)
                 held, rows, size = [], 0, 0
         if rows:
-            yield _pack(held, window_s * 1_000_000)
+            yield pack_hits(held, window_s * 1_000_000)
 
     return packed
 
@@ -123,7 +87,7 @@ def unpack(window_s: int) -> Batches:
     """
 
     def unpacked(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        _lighten_worker()
+        lighten_worker()
         chunks: list[pa.Buffer] = []
         current = None
         for batch in batches:
@@ -142,32 +106,8 @@ def unpack(window_s: int) -> Batches:
     return unpacked
 
 
-@lru_cache(maxsize=1)
-def _lighten_worker() -> None:
-    """Once in a worker: take away two things that Spark does anew for every task.
-
-    It has the archives of its path list their files again, among them its core jar, which holds no Python. And it has
-    every object looked at for garbage, all that imported modules hold among them.
-    """
-    for path, finder in list(sys.path_importer_cache.items()):
-        if isinstance(finder, zipimport.zipimporter):
-            del sys.path_importer_cache[path]
-    gc.collect()
-    gc.freeze()
-
-
-def _read_rows(chunks: pa.RecordBatch, rest: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Chunks and messages that are not plain, as rows of READ."""
-    packed = chunks.to_struct_array()
-    yield pa.RecordBatch.from_arrays(
-        [packed, *(pa.nulls(len(packed), field.type) for field in list(READ)[1:])], schema=READ
-    )
-    for batch in pa.Table.from_batches(rest).combine_chunks().to_batches():
-        others = [batch.column(field.name).cast(field.type) for field in list(READ)[1:]]
-        yield pa.RecordBatch.from_arrays([pa.nulls(len(batch), READ[0].type), *others], schema=READ)
-
-
-def _pack(held: Sequence[pa.RecordBatch], window_us: int) -> pa.RecordBatch:
+def pack_hits(held: Sequence[pa.RecordBatch], window_us: int) -> pa.RecordBatch:
+    """Batches of hits, with or without `packed`, as rows of CHUNK."""
     chunks: list[tuple[int, int, str, bytes | None]] = []
     if sum(batch.num_rows for batch in held):
         chunks.extend(_packed(pa.Table.from_batches(held), window_us))

@@ -26,7 +26,7 @@ CHUNK_TYPE = "eventAt timestamp, bucket smallint, origin string, hits binary"
 """streaming.chunks.CHUNK, in Spark's words."""
 
 READ_TYPE = f"packed struct<{CHUNK_TYPE}>, value binary, partition int, offset bigint, timestamp timestamp"
-"""streaming.chunks.READ, in Spark's words."""
+"""streaming.reading.READ, in Spark's words."""
 
 ROW_TYPE = (
     "uiud string, sessionId string, window_start timestamp, window_end timestamp, Pages array<string>, "

@@ -11,8 +11,9 @@ from contract import __version__
 from contract.message import DERIVED_FROM
 from contract.names import HEARTBEAT, PAGEVIEW
 from contract.reasons import Reason
-from streaming.chunks import pack, read_and_pack, unpack
+from streaming.chunks import pack, unpack
 from streaming.plain import FUTURE_TOLERANCE_S
+from streaming.reading import read_and_pack
 from streaming.schema import CHUNK_TYPE, CORRUPT, MESSAGE_FIELDS, READ_TYPE, ROW_TYPE, SESSION_FIELDS, message_type
 
 DATE_TIME = r"\A\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d{3})?\z"

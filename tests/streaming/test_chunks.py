@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from streaming import chunks
+from streaming import chunks, worker
 
 WINDOW_S = 1800
 WINDOW_US = WINDOW_S * 1_000_000
@@ -210,7 +210,7 @@ def test_a_worker_lists_no_archive_again_for_the_next_task_and_still_imports_fro
     monkeypatch.syspath_prepend(str(archive))
     importlib.import_module("first_in_archive")
     assert str(archive) in sys.path_importer_cache
-    chunks._lighten_worker.__wrapped__()
+    worker.lighten_worker.__wrapped__()
     gc.unfreeze()
     assert str(archive) not in sys.path_importer_cache
     importlib.import_module("second_in_archive")
