@@ -29,7 +29,7 @@ UNPACKED_BYTES = 256 << 20
 BATCH_BYTES = 16 << 20
 """Of the texts in one batch of rows."""
 
-TIME = pa.timestamp("us", "UTC")
+TIME = plain.TIME
 TEXTS = pa.list_(pa.string())
 CODEC, LENGTH = pa.Codec("zstd", compression_level=1), struct.Struct("<q")
 REPEATED = ("uiud", "sessionId", "pageUrl", "referrer", "landingPage", "pageTitle")

@@ -23,18 +23,10 @@ FEWEST = 16
 """Where one of so many messages cannot be read, none of them is plain."""
 
 TIME = pa.timestamp("us", "UTC")
-READ = (
-    "uiud",
-    "sessionId",
-    "timestamp",
-    "eventId",
-    "eventType",
-    "pageUrl",
-    "referrer",
-    "landingPage",
-    "pageTitle",
+USED = (
+    "uiud", "sessionId", "timestamp", "eventId", "eventType", "pageUrl", "referrer", "landingPage", "pageTitle",
     "robot",
-)
+)  # fmt: skip
 NEEDED = ("uiud", "sessionId", "eventId", "eventType", "pageUrl")
 HITS = pa.schema(
     [
@@ -119,7 +111,7 @@ def _read(objects: pa.RecordBatch) -> tuple[pa.RecordBatch, Any]:
 
 
 def _parse(values: pa.BinaryArray) -> dict[str, Any]:
-    """A column a field of READ; what is null or absent is '' or False. Raises ValueError where a value is at fault.
+    """A column a field of USED; what is null or absent is '' or False. Raises ValueError where a value is at fault.
 
     Every value is `{...}`: a line's end between two stands where an object has ended, or where it is an error. As many
     objects as values are therefore one a value.
@@ -133,7 +125,7 @@ def _parse(values: pa.BinaryArray) -> dict[str, Any]:
     found = json.read_json(pa.BufferReader(text), read_options=READING, parse_options=PARSING)
     if found.num_rows != len(values):
         raise ValueError("more than one object in a value")
-    columns = {name: found[name].chunk(0) for name in READ}
+    columns = {name: found[name].chunk(0) for name in USED}
     for name, column in columns.items():
         if column.null_count:
             columns[name] = column.fill_null(False if name == "robot" else "")

@@ -135,7 +135,9 @@ class Settings:
         trigger, default="180", help="seconds between batches, or available-now: read what is there, then end"
     )
     max_offsets_per_trigger: int = setting(
-        number, default=4_000_000, help="messages a batch at most, so that after an outage one follows the other"
+        number,
+        default=4_000_000,
+        help="messages a batch at most; after an outage the job catches up in batches of so many",
     )
     starting_offsets: str = setting(
         starting_offsets,

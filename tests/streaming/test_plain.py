@@ -151,6 +151,11 @@ def test_values_that_make_up_for_one_another_do_not_shift_the_hits() -> None:
         assert len(found) > 100
 
 
+def test_a_text_that_one_value_begins_and_the_next_one_ends_makes_no_hit() -> None:
+    """Run together they would be one pageview, and as many objects as values with the two of the third."""
+    assert read([FINE[:-1] + b',"referrer":"x}', b'{"}', FINE + FINE])[0] == {}
+
+
 def test_parts_of_batches_and_a_null_with_bytes_below_it_are_read() -> None:
     assert read(kafka([b"{", *PLAIN.values(), b"}"]).slice(1, len(PLAIN)))[1] == []
     values = pa.array([FINE, FINE, FINE], pa.binary())
