@@ -8,8 +8,14 @@ from setuptools import find_packages, setup
 VERSION = re.search(r'__version__ = "(.+)"', Path("contract/__init__.py").read_text(encoding="utf-8")).group(1)
 
 EXTRAS = {
-    # What the Spark driver needs besides Spark, which on Dataproc is on the image, as the last three are.
-    "streaming": ["google-cloud-storage>=2.14,<4", "numpy>=1.26,<3", "pandas>=2.2,<4", "pyarrow>=15"],
+    # What driver and workers need besides Spark, which on Dataproc is on the image, as the last three are.
+    "streaming": [
+        "google-cloud-storage>=2.14,<4",
+        "msgspec>=0.19,<1",
+        "numpy>=1.26,<3",
+        "pandas>=2.2,<4",
+        "pyarrow>=15",
+    ],
     "spark": ["pyspark==4.1.1"],
     "function": ["functions-framework>=3.8,<4", "google-cloud-bigquery>=3.25,<4", "google-cloud-storage>=2.14,<4"],
     "warehouse": [

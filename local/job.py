@@ -19,8 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 LINES = {"3": "spark-3.5", "4": "spark-4.1"}
 MASTER = "local[2]"
 DRIVER_MEMORY = "2g"
-JVM = "-XX:+UseParallelGC"
-SHORT_LIVED_JVM = f"{JVM} -XX:TieredStopAtLevel=1"
+JVM = (
+    "-XX:+UseParallelGC -XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000"
+    " -XX:Tier4CompileThreshold=150000"
+)
+"""Ten times the calls before a method is optimized: what plans a batch is called often, and not worth it."""
+SHORT_LIVED_JVM = "-XX:+UseParallelGC -XX:TieredStopAtLevel=1"
 """For a run of minutes: without the optimizing compiler start and first batches take two thirds of the CPU time."""
 CHECKPOINT = "checkpoint"
 STOP_S = 90.0

@@ -271,7 +271,7 @@ function_environment() {
 
 create_cluster() {
   local packages
-  packages=$(pinned google-cloud-storage)
+  packages=$(pinned google-cloud-storage msgspec)
   local -a properties=("dataproc:pip.packages=$packages" dataproc:dataproc.logging.stackdriver.job.driver.enable=true)
   local -a network=()
   if [[ -n $subnet ]]; then network=("--subnet=$subnet"); fi

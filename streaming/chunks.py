@@ -56,7 +56,7 @@ def pack(window_s: int) -> Batches:
 
     In:  the columns of transform.to_hits. pageUrl is null for what moves the watermark and is in no session; rows
          without eventAt are dropped
-    Out: CHUNK: eventAt, the newest in the chunk; bucket; origin, the Kafka partition and offset of the first row read
+    Out: CHUNK: eventAt, the newest in the chunk; bucket; origin, the Kafka partition and offset of the first hit read
          with it, the same whenever these rows are read again; hits: null where none is a pageview
     """
 
@@ -120,8 +120,10 @@ def pack_hits(held: Sequence[pa.RecordBatch], window_us: int) -> pa.RecordBatch:
 
 
 def _packed(table: pa.Table, window_us: int) -> Iterator[tuple[int, int, str, bytes | None]]:
-    origin = f"{table['kafkaPartition'][0]}-{table['kafkaOffset'][0]}"
     timed = np.flatnonzero(table["eventAt"].is_valid().to_numpy())
+    if not len(timed):
+        return
+    origin = f"{table['kafkaPartition'][timed[0]]}-{table['kafkaOffset'][timed[0]]}"
     at = _micros(table["eventAt"].fill_null(0))
     key = at // window_us * BUCKETS + _buckets(table["uiud"].combine_chunks())
     order = timed[np.argsort(key[timed], kind="stable")]

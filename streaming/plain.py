@@ -1,26 +1,27 @@
-"""Messages read in columns, as far as they are plain: Arrow's JSON reader takes them, and nothing in them is at fault.
+"""Messages read without Spark's parser, as far as they are plain: what the collector writes, with nothing at fault.
 
 Runs in Spark's Python workers. Plain is an accepted message that is spelled as the contract has it: one JSON object in
-UTF-8, its fields those of the contract, each of its type, its time as the collector writes it. It becomes the hit that
+UTF-8, its fields of the contract's types, its time as the collector writes it. It becomes the hit that
 transform.decode, judge and to_hits make of it. Nothing here refuses a message: what is not plain is left to them.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import json
+from msgspec.structs import astuple
 
 from contract.names import HEARTBEAT, PAGEVIEW
-from contract.schemas import schema
+from contract.schemas import field_names, schema
 
 FUTURE_TOLERANCE_S = 60
 LONGEST_BYTES = 16_384
 """A longer value is not plain: what a batch holds at a time stays bounded, and Spark's parser has limits of its own."""
-FEWEST = 16
-"""Where one of so many messages cannot be read, none of them is plain."""
+SHORT_BYTES = 1000
+"""No longer value has room for a number or a nesting of more than 1,000, which Spark's parser refuses."""
 
 TIME = pa.timestamp("us", "UTC")
 USED = (
@@ -36,65 +37,20 @@ HITS = pa.schema(
     ]
 )  # fmt: skip
 
-TYPES = {"string": pa.string(), "long": pa.int64(), "boolean": pa.bool_()}
-FIELDS = pa.schema(
-    [(field["name"], TYPES[field["type"] if isinstance(field["type"], str) else field["type"][1]])
-     for field in schema("pageview")["fields"]]
-)  # fmt: skip
-READING = json.ReadOptions(use_threads=False, block_size=1 << 30)
-PARSING = json.ParseOptions(explicit_schema=FIELDS, unexpected_field_behavior="error")
 DATE_TIME = np.frombuffer(b"0000-00-00 00:00:00.000", np.uint8)
 SPREAD = np.where(ord("0") == DATE_TIME, 9, 0).astype(np.uint8)
 
 
-def read(messages: pa.RecordBatch) -> tuple[list[pa.RecordBatch], pa.RecordBatch]:
+def read(messages: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """Divide messages into hits and what is not plain.
 
     In:  value binary, partition int, offset long, timestamp timestamp (Kafka's)
-    Out: HITS, pageUrl null where the message is no pageview; the messages that are not plain, as they are
+    Out: HITS, a row a message: eventAt null where it is not plain, pageUrl null where it is no pageview; the messages
+         that are not plain, as they are
     """
-    braced = _is_braced(messages.column("value"))
-    places = np.flatnonzero(braced)
-    objects = messages if len(places) == len(braced) else messages.filter(pa.array(braced))
-    hits = []
-    rest = np.ones(len(braced), dtype=bool)
-    for start, found, accepted in _divide(objects):
-        hits.append(found)
-        rest[places[start : start + len(accepted)][accepted]] = False
-    return hits, messages.filter(pa.array(rest))
-
-
-def _is_braced(values: pa.BinaryArray) -> Any:
-    """Whether each value is `{...}`, and of a length to be looked at."""
-    bounds, content = laid_out(values)
-    size = np.diff(bounds)
-    braced = (size > 1) & (size <= LONGEST_BYTES)
-    if values.null_count:
-        braced &= values.is_valid().to_numpy(zero_copy_only=False)
-    braced[braced] = content[bounds[:-1][braced]] == ord("{")
-    braced[braced] = content[bounds[1:][braced] - 1] == ord("}")
-    return braced
-
-
-def _divide(objects: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch, Any]]:
-    """Place of the first message, hits, and which of the messages they are; what cannot be read is left out."""
-    ranges = [(0, objects.num_rows)]
-    while ranges:
-        start, end = ranges.pop()
-        try:
-            yield start, *_read(objects.slice(start, end - start))
-            continue
-        except (ValueError, pa.ArrowException):
-            half = (end - start) // 2
-        if half >= FEWEST:
-            ranges += [(start + half, end), (start, start + half)]
-
-
-def _read(objects: pa.RecordBatch) -> tuple[pa.RecordBatch, Any]:
-    """Hits of the accepted messages, and which these are. Raises ValueError where one cannot be read."""
-    fields = _parse(objects.column("value"))
+    fields = _parse(messages.column("value"))
     at_us = _event_times(fields["timestamp"])
-    sent_us = objects.column("timestamp").cast(pa.int64()).to_numpy()
+    sent_us = messages.column("timestamp").cast(pa.int64()).to_numpy()
     accepted = (at_us >= 0) & (at_us <= sent_us + FUTURE_TOLERANCE_S * 1_000_000)
     for name in NEEDED:
         accepted &= np.diff(laid_out(fields[name])[0]) > 0
@@ -102,55 +58,84 @@ def _read(objects: pa.RecordBatch) -> tuple[pa.RecordBatch, Any]:
     if not pc.all(is_pageview).as_py():
         accepted &= pc.not_equal(fields["eventType"], HEARTBEAT).to_numpy(zero_copy_only=False)
         fields["pageUrl"] = pc.if_else(is_pageview, fields["pageUrl"], pa.scalar(None, pa.string()))
-    fields["eventAt"] = pa.array(at_us).cast(TIME)
+    fields["eventAt"] = pa.array(at_us, mask=~accepted).cast(TIME)
     # Copies: a column of the batch would keep all of it, the messages among it, for as long as its hits are held.
-    fields["kafkaPartition"] = pa.array(objects.column("partition").to_numpy().astype(np.int64))
-    fields["kafkaOffset"] = pa.array(objects.column("offset").to_numpy().copy())
+    fields["kafkaPartition"] = pa.array(messages.column("partition").to_numpy().astype(np.int64))
+    fields["kafkaOffset"] = pa.array(messages.column("offset").to_numpy().copy())
     hits = pa.RecordBatch.from_arrays([fields[name] for name in HITS.names], schema=HITS)
-    return (hits if accepted.all() else hits.filter(pa.array(accepted))), accepted
+    return hits, messages.filter(pa.array(~accepted))
+
+
+def _decoder(names: Iterable[str], *, is_strict: bool) -> msgspec.json.Decoder[Any]:
+    """Of an object with these fields of the contract. What is absent is '', False or 0, null is None.
+
+    Any other field is an error, or is passed over, whatever JSON is in it.
+    """
+    int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+    types: dict[str, tuple[Any, Any]] = {"string": (str, ""), "boolean": (bool, False), "long": (int64, 0)}
+    kinds = {field["name"]: field["type"] for field in schema("pageview")["fields"]}
+    needed = {name: types[kinds[name] if isinstance(kinds[name], str) else kinds[name][1]] for name in names}
+    fields = [(name, kind | None, default) for name, (kind, default) in needed.items()]
+    return msgspec.json.Decoder(msgspec.defstruct("Message", fields, gc=False, forbid_unknown_fields=is_strict))
+
+
+QUICK, STRICT = _decoder(USED, is_strict=False), _decoder(field_names("pageview"), is_strict=True)
+NOTHING = QUICK.decode(b"{}")
 
 
 def _parse(values: pa.BinaryArray) -> dict[str, Any]:
-    """A column a field of USED; what is null or absent is '' or False. Raises ValueError where a value is at fault.
-
-    Every value is `{...}`: a line's end between two stands where an object has ended, or where it is an error. As many
-    objects as values are therefore one a value.
-    """
-    whole = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
-    text = pc.binary_join(whole, b"\n")[0].as_py()
-    if b"\0" in text:
-        raise ValueError("Arrow's reader may take it for the end")
-    if not text.isascii():
-        _check_utf8(text)
-    found = json.read_json(pa.BufferReader(text), read_options=READING, parse_options=PARSING)
-    if found.num_rows != len(values):
-        raise ValueError("more than one object in a value")
-    columns = {name: found[name].chunk(0) for name in USED}
+    """A column a field of USED: '' or False where it is null or absent, and all of them where a value is at fault."""
+    is_ascii = laid_out(values)[1].max(initial=0) < 128
+    read, found = QUICK.decode, []
+    for value in values.fill_null(b"").to_pylist():
+        try:
+            if not is_ascii:
+                value.decode()
+            found.append(read(value) if len(value) <= SHORT_BYTES else _read_long(value))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            found.append(NOTHING)
+    texts = zip(*map(astuple, found), strict=True) if found else [()] * len(USED)
+    columns = {
+        name: pa.array(column, pa.bool_() if name == "robot" else pa.string())
+        for name, column in zip(USED, texts, strict=True)
+    }
     for name, column in columns.items():
         if column.null_count:
-            columns[name] = column.fill_null(False if name == "robot" else "")
+            columns[name] = column.fill_null(getattr(NOTHING, name))
     return columns
 
 
-def _check_utf8(text: bytes) -> None:
-    """Raise ArrowInvalid where a byte is no UTF-8."""
-    bounds = pa.py_buffer(np.array([0, len(text)], np.int32))
-    pa.StringArray.from_buffers(1, bounds, pa.py_buffer(text)).validate(full=True)
+def _read_long(value: bytes) -> Any:
+    """The message in a value of more than SHORT_BYTES: no field in it may be one that Spark's parser refuses."""
+    if len(value) > LONGEST_BYTES:
+        return NOTHING
+    found = STRICT.decode(value)
+    return type(NOTHING)(*(getattr(found, name) for name in USED))
 
 
 def _event_times(texts: pa.StringArray) -> Any:
-    """Microseconds since 1970 in UTC of 'yyyy-MM-dd HH:mm:ss.SSS'; -1 where it is spelled in another way.
-
-    Raises ValueError where there is no such day or time.
-    """
-    bounds, content = laid_out(texts)
-    timed = np.diff(bounds) == len(DATE_TIME)
-    letters = content[bounds[:-1][timed][:, None] + np.arange(len(DATE_TIME))]
-    timed[timed] = (letters - DATE_TIME <= SPREAD).all(axis=1)
-    spelled = texts if timed.all() else texts.filter(pa.array(timed))
+    """Microseconds since 1970 in UTC of 'yyyy-MM-dd HH:mm:ss.SSS'; -1 of what is spelled in another way or no time."""
     at_us = np.full(len(texts), -1, dtype=np.int64)
-    at_us[timed] = spelled.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
+    timed = np.diff(laid_out(texts)[0]) == len(DATE_TIME)
+    spelled = texts if timed.all() else texts.filter(pa.array(timed))
+    bounds, content = laid_out(spelled)
+    letters = content[bounds[0] : bounds[-1]].reshape(-1, len(DATE_TIME))
+    strange = letters - DATE_TIME > SPREAD
+    if strange.any():
+        known = ~strange.any(axis=1)
+        timed[timed] = known
+        spelled = spelled.filter(pa.array(known))
+    at_us[timed] = _to_micros(spelled)
     return at_us
+
+
+def _to_micros(times: pa.StringArray) -> Any:
+    """As _event_times, of what is spelled rightly: 30 February is no time."""
+    try:
+        return times.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
+    except pa.ArrowInvalid:
+        half = len(times) // 2
+        return np.concatenate([_to_micros(times[:half]), _to_micros(times[half:])]) if half else np.array([-1])
 
 
 def laid_out(values: Any) -> tuple[Any, Any]:

@@ -32,9 +32,9 @@ def read_and_pack(window_s: int) -> chunks.Batches:
         rows = size = 0
         for batch in batches:
             hits, others = plain.read(batch)
-            held += hits
+            held.append(hits)
             rest.append(others)
-            rows, size = rows + batch.num_rows, size + others.nbytes + sum(each.nbytes for each in hits)
+            rows, size = rows + batch.num_rows, size + hits.nbytes + others.nbytes
             if rows >= chunks.PACKED_ROWS or size >= chunks.PACKED_BYTES:
                 yield from _read_rows(chunks.pack_hits(held, window_s * 1_000_000), rest)
                 held, rest, rows, size = [], [], 0, 0

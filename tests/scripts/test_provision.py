@@ -23,6 +23,13 @@ def test_the_second_run_changes_nothing(checkout: Checkout) -> None:
     assert [line for line in provision(checkout) if CHANGES.search(line)] == []
 
 
+def test_a_cluster_has_the_packages_that_the_image_lacks(checkout: Checkout) -> None:
+    cluster = next(line for line in provision(checkout) if "clusters create" in line)
+    packages = re.search(r"dataproc:pip\.packages=([^#]*)", cluster)
+    assert packages is not None
+    assert re.fullmatch(r"google-cloud-storage==[\d.]+,msgspec==[\d.]+", packages[1])
+
+
 def test_a_changed_function_is_deployed_again(checkout: Checkout) -> None:
     provision(checkout)
     (checkout.root / "cloud_functions/main.py").write_text("# other\n")

@@ -186,11 +186,11 @@ def test_refused_messages_alone_and_nothing_at_all_make_no_chunk() -> None:
     assert unpack([]) == []
 
 
-def test_a_chunk_is_named_by_the_first_message_read_with_it_and_has_one_window_and_bucket() -> None:
+def test_a_chunk_is_named_by_the_first_hit_read_with_it_and_has_one_window_and_bucket() -> None:
     hits = [hit(7, at_s=None), hit(8), hit(9, at_s=1799.999), hit(10, at_s=1800), hit(11, at_s=1800, uiud="v")]
     packed = pack(hits)
     assert [(micros(chunk, "eventAt") - START_US, chunk["bucket"], chunk["origin"]) for chunk in packed] == [
-        (1_799_999_000, 5, "3-7"), (1_800_000_000, 5, "3-7"), (1_800_000_000, 6, "3-7"),
+        (1_799_999_000, 5, "3-8"), (1_800_000_000, 5, "3-8"), (1_800_000_000, 6, "3-8"),
     ]  # fmt: skip
     assert pack(hits) == packed, "read again, it is the same"
 

@@ -52,6 +52,14 @@ def test_a_fault_is_one_sentence_without_a_stack_trace(
     assert "Traceback" not in errors
 
 
+def test_without_a_package_the_job_says_where_it_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "msgspec.py").write_text("raise ModuleNotFoundError(name='msgspec')\n")
+    code, errors = ended([sys.executable, MAIN, *BASE], environ(PYTHONPATH=str(tmp_path)))
+    assert code == 78
+    assert "needs the Python package of msgspec, here and on every worker: pip install" in errors
+    assert "Traceback" not in errors
+
+
 @pytest.mark.spark
 @pytest.mark.timeout(300)
 def test_without_its_jars_the_job_says_which_to_give(tmp_path: Path) -> None:
