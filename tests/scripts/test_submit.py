@@ -2,6 +2,7 @@
 
 import pytest
 
+from local.job import JVM
 from tests.scripts.conftest import Checkout
 from tests.scripts.shell import printed_commands, run, run_script
 
@@ -53,6 +54,10 @@ def test_job_flags_given_stand_above_those_that_the_name_implies() -> None:
     job = command[command.index("--") + 1 :]
     assert job[-4:] == ["--checkpoint", "gs://mine/c", "--topic", "it's mine"]
     assert job[:2] == ["--target", "gs://acme-publish"]
+
+
+def test_executors_have_the_flags_that_the_benchmark_was_run_with() -> None:
+    assert f"spark.executor.extraJavaOptions={JVM}" in flag(dry_run(*JOB), "--properties").split(",")
 
 
 def test_a_comma_in_a_property_does_not_cut_it() -> None:
