@@ -54,13 +54,14 @@ init({domain: "www.example.com", endpoint: "/collect/plausible", captureOnLocalh
 newTracker("sp", location.origin, {appId: "www"}); trackPageView()</script>""",
         hits="/com.snowplowanalytics.snowplow/",
     ),
+    # Without the flag it sends nothing from a browser without a window.
     "posthog": Tag(
         package="posthog-js",
         version="1.449.2",
         integrity="sha512-vji+h92IHaLlFSEnRH1hwe8uLWGOdDUImmPXexj/+V7Xm7HTxIQisYE/Kom7Aaw4DRpzfdhQxiyAN1YVYR4G8Q==",
         file="dist/array.js",
         page="""<script>window.posthog = []; posthog.__SV = 1;
-posthog._i = [["phc_key", {api_host: location.origin, defaults: "2025-05-24"}, "posthog"]]</script>
+posthog._i = [["phc_key", {api_host: location.origin, opt_out_useragent_filter: true}, "posthog"]]</script>
 <script async src="/script/posthog.js"></script>""",
         hits="/e/",
     ),

@@ -35,6 +35,14 @@ HIT_S, QUIET_S = 15.0, 0.5
 console = Console()
 
 
+class Server(ThreadingHTTPServer):
+    """A server to which a page that is closed amid an answer is no error."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @dataclass
 class Site:
     """Pages and scripts by their path, and what the pages asked for besides."""
@@ -76,7 +84,7 @@ class Site:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server = Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield f"http://localhost:{server.server_port}"
