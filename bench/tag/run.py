@@ -103,7 +103,7 @@ class Load:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measure and print; 1 where a tag sent no pageview."""
+    """Measure and print; 1 where a tag is not to be had or sent no pageview."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--tags", default=",".join(TAGS), help=f"with commas between, of {', '.join(TAGS)}")
@@ -113,10 +113,10 @@ def main(argv: Sequence[str]) -> int:
     names = given.tags.split(",")
     if strangers := [name for name in names if name not in TAGS]:
         parser.error(f"--tags: no tag {strangers[0]!r}; there are {', '.join(TAGS)}")
-    scripts = {name: script_of(TAGS[name], given.state) for name in names}
     try:
+        scripts = {name: script_of(TAGS[name], given.state) for name in names}
         loads = measure(scripts, given.rounds)
-    except LookupError as error:
+    except (LookupError, RuntimeError) as error:
         console.print(str(error))
         return 1
     found = {name: figures(script, loads[name], loads[BARE]) for name, script in scripts.items()}
