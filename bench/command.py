@@ -29,7 +29,8 @@ Measure a part of the pipeline beside its peers, on this machine and in one run.
               the expected ones
   collector   accepted events a second with durable acknowledgement (needs bench/collector/requirements.txt and wrk)
   function    calls of BigQuery and Cloud Storage per storage event
-  tag         bytes of the tag, milliseconds of the browser's main thread and requests a pageview
+  tag         bytes of the tag, milliseconds of the browser's main thread and requests a pageview (needs Chromium and,
+              for peers' tags, npm)
   steady      the job while pageviews arrive, with a million open sessions: lag, memory, batches
   growth      the job on one, two, four and eight million pageviews: CPU time, memory, checkpoint
   end-to-end  from the click to the row of each table, stage by stage, on the whole local cloud

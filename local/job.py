@@ -24,7 +24,7 @@ JVM = (
     " -XX:Tier4CompileThreshold=150000"
 )
 """Ten times the calls before a method is optimized: what plans a batch is called often, and not worth it."""
-SHORT_LIVED_JVM = "-XX:+UseParallelGC -XX:TieredStopAtLevel=1"
+SHORT_LIVED_JVM = f"{JVM} -XX:TieredStopAtLevel=1"
 """For a run of minutes: without the optimizing compiler start and first batches take two thirds of the CPU time."""
 CHECKPOINT = "checkpoint"
 STOP_S = 90.0

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import io
-import json
 import shutil
 import subprocess
 import tarfile
@@ -76,10 +75,10 @@ def script_of(tag: Tag, folder: Path) -> bytes:
     """
     if not tag.package:
         return (ROOT / tag.file).read_bytes()
-    kept = folder / f"{tag.package.replace('/', '-')}-{tag.version}.tgz"
+    kept = folder / f"{tag.package.removeprefix('@').replace('/', '-')}-{tag.version}.tgz"  # as npm names it
     if not kept.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _fetch(tag, folder).replace(kept)
+        _fetch(tag, folder)
     content = kept.read_bytes()
     found = "sha512-" + base64.b64encode(hashlib.sha512(content).digest()).decode()
     if found != tag.integrity:
@@ -91,15 +90,14 @@ def script_of(tag: Tag, folder: Path) -> bytes:
         return member.read()
 
 
-def _fetch(tag: Tag, folder: Path) -> Path:
-    """The tarball that npm packs into `folder`."""
+def _fetch(tag: Tag, folder: Path) -> None:
+    """Have npm pack the tag's tarball into `folder`."""
     npm = shutil.which("npm")
     if npm is None:
         raise RuntimeError("the tags of peers come from npm, which is missing: install Node.js, or give --tags ours")
-    command = [npm, "pack", f"{tag.package}@{tag.version}", "--json", "--pack-destination", str(folder)]
+    command = [npm, "pack", f"{tag.package}@{tag.version}", "--pack-destination", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_S, check=False)
     if done.returncode:
         raise RuntimeError(
             f"npm does not pack {tag.package} {tag.version}: {done.stderr.strip() or done.stdout.strip()}"
         )
-    return folder / str(json.loads(done.stdout)[0]["filename"]).replace("@", "").replace("/", "-")

@@ -28,9 +28,10 @@ from rich.progress import track
 from rich.table import Table
 
 from bench.tag.peers import TAGS, script_of
+from contract.failures import WebeventsError
 from local.browser import FLAGS, find_chromium
 
-BARE = "no tag"
+BARE = "bare"
 HIT_S, QUIET_S = 15.0, 0.5
 console = Console()
 
@@ -116,7 +117,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         scripts = {name: script_of(TAGS[name], given.state) for name in names}
         loads = measure(scripts, given.rounds)
-    except (LookupError, RuntimeError) as error:
+    except (LookupError, RuntimeError, WebeventsError) as error:
         console.print(str(error))
         return 1
     found = {name: figures(script, loads[name], loads[BARE]) for name, script in scripts.items()}
@@ -135,7 +136,7 @@ def measure(scripts: dict[str, bytes], rounds: int) -> dict[str, list[Load]]:
     for name in (BARE, *scripts):
         head = TAGS[name].page if name in TAGS else ""
         page = f"<!doctype html><title>A page</title>{head}<h1>A page</h1>"
-        site.files[f"/page/{name.replace(' ', '-')}"] = ("text/html", page.encode())
+        site.files[f"/page/{name}"] = ("text/html", page.encode())
     for name, script in scripts.items():
         site.files[f"/script/{name}.js"] = ("text/javascript", script)
     loads: dict[str, list[Load]] = {name: [] for name in (BARE, *scripts)}
@@ -156,7 +157,7 @@ def _load(browser: Any, site: Site, origin: str, name: str) -> Load:
     page = context.new_page()
     session = context.new_cdp_session(page)
     session.send("Performance.enable")
-    page.goto(f"{origin}/page/{name.replace(' ', '-')}", wait_until="load")
+    page.goto(f"{origin}/page/{name}", wait_until="load")
     deadline = time.monotonic() + HIT_S
     while name in TAGS and not any(path.startswith(TAGS[name].hits) for path, _ in site.asked):
         if time.monotonic() > deadline:

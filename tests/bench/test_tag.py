@@ -24,7 +24,7 @@ def packed(text: bytes) -> bytes:
 
 
 def test_a_package_is_the_pinned_one_or_refused(tmp_path: Path) -> None:
-    kept = tmp_path / "@plausible-analytics-tracker-0.4.6.tgz"
+    kept = tmp_path / "plausible-analytics-tracker-0.4.6.tgz"
     kept.write_bytes(packed(b"let it = 1"))
     with pytest.raises(RuntimeError, match=r"is not @plausible-analytics/tracker 0\.4\.6: .* delete it and run again"):
         script_of(TAGS["plausible"], tmp_path)

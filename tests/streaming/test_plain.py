@@ -130,11 +130,32 @@ def test_what_is_not_plain_takes_no_other_with_it() -> None:
     assert list(read(mixed)[0]) == list(range(1, len(mixed), 2))
 
 
+def test_times_spelled_in_another_way_take_no_others_with_them() -> None:
+    values = [spelled(timestamp="2015-05-17T10:00:00.000") if place % 8 == 0 else FINE for place in range(1000)]
+    assert read(values)[1] == list(range(0, 1000, 8))
+
+
 def test_each_message_is_judged_by_its_own_kafka_time() -> None:
     batch = kafka([None, *[spelled(timestamp="2015-05-18 00:01:00.000")] * 400])
     late = pa.array([KAFKA_US - (place % 3 == 0) * 1_000 for place in range(401)]).cast(plain.TIME)
     found, _ = read(pa.RecordBatch.from_arrays([*batch.columns[:3], late], schema=MESSAGES))
     assert list(found) == [place for place in range(1, 401) if place % 3]
+
+
+def test_values_that_make_up_for_one_another_do_not_shift_the_hits() -> None:
+    """Two objects in one value and none in another are as many as the values."""
+    marked = [spelled(eventId=f"e{number}") for number in range(200)]
+    for other in (b"{}\0{}", FINE + b"\0" + FINE, b'{"a":"}', b"{" + b" " * 9 + b"}"):
+        values: list[bytes | None] = [*marked]
+        values[3], values[150] = FINE + FINE, other
+        found, _ = read(values)
+        assert all(hit[3] == f"e{offset}" for offset, hit in found.items())
+        assert len(found) > 100
+
+
+def test_a_text_that_one_value_begins_and_the_next_one_ends_makes_no_hit() -> None:
+    """Run together they would be one pageview, and as many objects as values with the two of the third."""
+    assert read([FINE[:-1] + b',"referrer":"x}', b'{"}', FINE + FINE])[0] == {}
 
 
 def test_parts_of_batches_and_a_null_with_bytes_below_it_are_read() -> None:
