@@ -51,6 +51,7 @@ EXTRAS = {
         "hypothesis>=6,<7",
         "import-linter>=2.16,<3",
         "mypy>=2.4,<3",
+        "polars>=2,<3",
         "pytest>=9,<10",
         "pytest-timeout>=2.4,<3",
         "ruff==0.17.6",

@@ -15,6 +15,9 @@ PAGES = {
 }
 TEAS = ("assam", "sencha", "rooibos")
 
+Answer = tuple[str, bytes]
+"""Content type and content."""
+
 HTML = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width">
@@ -68,19 +71,39 @@ def serve(collector_url: str) -> Iterator[str]:
 def serve_pages(to_html: Callable[[str], str | None], headers: Mapping[str, str] | None = None) -> Iterator[str]:
     """Serve what `to_html` makes of a path, 404 where that is None; yields the origin."""
 
-    class Page(BaseHTTPRequestHandler):
+    def answer(address: str, _: bytes) -> Answer | None:
+        html = to_html(address.partition("?")[0])
+        return None if html is None else ("text/html; charset=utf-8", html.encode())
+
+    with serve_answers(answer, headers) as origin:
+        yield origin
+
+
+@contextmanager
+def serve_answers(
+    answer: Callable[[str, bytes], Answer | None], headers: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Serve what `answer` makes of an address and a POST's body, 404 where that is None; yields the origin."""
+
+    class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            html = to_html(self.path.partition("?")[0])
-            body = (html or "There is nothing here").encode()
-            self.send_response(200 if html else 404)
-            self.send_header("content-type", "text/html; charset=utf-8")
-            self.send_header("content-length", str(len(body)))
+            self.respond(b"")
+
+        def do_POST(self) -> None:
+            self.respond(self.rfile.read(int(self.headers.get("content-length") or 0)))
+
+        def respond(self, body: bytes) -> None:
+            found = answer(self.path, body)
+            kind, content = found or ("text/plain", b"There is nothing here")
+            self.send_response(200 if found else 404)
+            self.send_header("content-type", kind)
+            self.send_header("content-length", str(len(content)))
             for name, value in (headers or {}).items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
             """The collector is who counts here."""
@@ -91,7 +114,7 @@ def serve_pages(to_html: Callable[[str], str | None], headers: Mapping[str, str]
         def handle_error(self, *_: object) -> None:
             """A browser that leaves a page cuts its connections: nothing to report."""
 
-    server = Site((HOST, 0), Page)
+    server = Site((HOST, 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://{HOST}:{server.server_port}"

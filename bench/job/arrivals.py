@@ -48,9 +48,9 @@ def send(given: argparse.Namespace) -> dict[str, object]:
     while (passed := time.monotonic() - began) < given.seconds:
         due = int(passed * given.rate) - sent
         now_ms = time.time_ns() // 1_000_000
-        for number in range(sent, sent + due):
-            value = make_message(now_ms, rng.choice(visitors), rng.choice(bodies), number)
-            produce(producer, given.topic, value, timestamp=now_ms)
+        drawn = zip(rng.choices(visitors, k=due), rng.choices(bodies, k=due), strict=True)
+        for number, (visitor, body) in enumerate(drawn, sent):
+            produce(producer, given.topic, make_message(now_ms, visitor, body, number), timestamp=now_ms)
         counts[now_ms // 1000 // given.window_seconds * given.window_seconds * 1000] += due
         sent += due
         behind_s = max(behind_s, due / given.rate)

@@ -4,18 +4,21 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from datetime import datetime, timedelta, timezone
+from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import fastavro
+import polars
 
 from bench.job.topic import CLOSING, LATE_PREFIX, Hit, digest
 from contract.names import Kind
 
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-MILLISECOND = timedelta(milliseconds=1)
 ARCHIVE = (Kind.EVENTS.value, Kind.BAD.value)
+READERS = 2
+COLUMNS = ("sessionTimestamps", "Pages", "referrer", "LandingPageCode")
+HIT_FIELDS = ("at", "pageUrl", "referrer", "landingPage")
+"""One program writes its hits as records, the others each column of them as a list."""
 
 
 def check(out: Path) -> dict[str, int | str]:
@@ -25,8 +28,10 @@ def check(out: Path) -> dict[str, int | str]:
     """
     files = [path for path in avro_files(out) if path.relative_to(out).parts[0] not in ARCHIVE]
     total: Counter[str] = Counter()
-    with ProcessPoolExecutor(2) as pool:
-        for found in pool.map(_read, files):
+    # Polars has threads, which a forked process would lack.
+    with ProcessPoolExecutor(READERS, get_context("spawn")) as pool:
+        # A program may write all into one file: each process takes every other row of each.
+        for found in pool.map(_read, files * READERS, [part for part in range(READERS) for _ in files]):
             total.update(found)
     return {
         "rows": total["rows"],
@@ -50,36 +55,38 @@ def is_avro(path: Path) -> bool:
         return file.read(4) == b"Obj\x01"
 
 
-def _read(path: Path) -> Mapping[str, int]:
+def _read(path: Path, part: int) -> Mapping[str, int]:
     found: Counter[str] = Counter()
-    for row in read_rows(path):
-        hits = list(_hits(row))
-        if row["uiud"].startswith(LATE_PREFIX):
+    for uiud, session_id, start_ms, hits in read_rows(path, part):
+        if uiud.startswith(LATE_PREFIX):
             found["late"] += len(hits)
-        elif row["uiud"] != CLOSING:
-            found.update(rows=1, pageviews=len(hits))
-            found["digest"] += digest(row["uiud"], row["sessionId"], to_ms(row["window_start"]), hits)
+        elif uiud != CLOSING:
+            found["rows"] += 1
+            found["pageviews"] += len(hits)
+            found["digest"] += digest(uiud, session_id, start_ms, hits)
     return found
 
 
-def read_rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    """The rows of one Avro file."""
+def read_rows(path: Path, part: int) -> Iterator[tuple[str, str, int, list[Hit]]]:
+    """uiud, sessionId, window's start in ms and hits of every READERS-th row of one Avro file, from row `part` on."""
     with path.open("rb") as file:
-        yield from fastavro.reader(file)  # type: ignore[misc]
+        names = [field["name"] for field in fastavro.reader(file).writer_schema["fields"]]
+    lists = ["hits"] if "hits" in names else list(COLUMNS)
+    rows = polars.read_avro(path, columns=["uiud", "sessionId", "window_start", *lists])[part::READERS]
+    counts = rows[lists[0]].list.len()
+    flat = [rows[name].filter(counts > 0).explode() for name in lists]
+    if "hits" in names:
+        flat = [flat[0].struct.field(name) for name in HIT_FIELDS]
+    hits = map(Hit._make, zip(to_ms(flat[0]), *flat[1:], strict=True))
+    for uiud, session_id, start_ms, count in zip(
+        rows["uiud"], rows["sessionId"], to_ms(rows["window_start"]), counts, strict=True
+    ):
+        yield uiud, session_id, start_ms, list(islice(hits, count))
 
 
-def _hits(row: Mapping[str, Any]) -> Iterator[Hit]:
-    if "hits" in row:
-        for hit in row["hits"]:
-            yield Hit(to_ms(hit["at"]), hit["pageUrl"], hit["referrer"], hit["landingPage"])
-        return
-    for at, *texts in zip(row["sessionTimestamps"], row["Pages"], row["referrer"], row["LandingPageCode"], strict=True):
-        yield Hit(to_ms(at), *texts)
-
-
-def to_ms(at: Any) -> int:
-    """A time as fastavro gives it, in ms since the epoch; some programs write their times as such numbers."""
-    return at if isinstance(at, int) else (at - EPOCH) // MILLISECOND
+def to_ms(times: polars.Series) -> polars.Series:
+    """Times as ms since the epoch; some programs write them as such numbers."""
+    return times if times.dtype.is_integer() else times.dt.timestamp("ms")
 
 
 if __name__ == "__main__":

@@ -13,12 +13,9 @@ import json
 import os
 import statistics
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -30,67 +27,28 @@ from rich.table import Table
 from bench.tag.peers import TAGS, script_of
 from contract.failures import WebeventsError
 from local.browser import FLAGS, find_chromium
+from local.shop import Answer, serve_answers
 
 BARE = "bare"
 HIT_S, QUIET_S = 15.0, 0.5
 console = Console()
 
 
-class Server(ThreadingHTTPServer):
-    """A server to which a page that is closed amid an answer is no error."""
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
-
-
 @dataclass
 class Site:
-    """Pages and scripts by their path, and what the pages asked for besides."""
+    """Pages and scripts by their path, and what the pages asked for besides: paths, and bytes in query or body."""
 
-    files: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    files: dict[str, Answer] = field(default_factory=dict)
     asked: list[tuple[str, int]] = field(default_factory=list)
 
-    @contextmanager
-    def served(self) -> Iterator[str]:
-        """Its address while it runs."""
-        site = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:  # noqa: N802
-                path = self.path.split("?")[0]
-                if path in site.files:
-                    self._answer(200, *site.files[path])
-                elif path == "/favicon.ico":
-                    self._answer(404, "text/plain", b"")
-                else:
-                    site.asked.append((path, len(self.path) - len(path)))
-                    self._answer(404, "text/plain", b"")
-
-            def do_POST(self) -> None:  # noqa: N802
-                body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                site.asked.append((self.path.split("?")[0], len(body)))
-                self._answer(200, "application/json", json.dumps({"receivedAt": int(time.time() * 1e3)}).encode())
-
-            def _answer(self, status: int, kind: str, content: bytes) -> None:
-                self.send_response(status)
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(content)))
-                self.send_header("cache-control", "no-store")
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = Server(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://localhost:{server.server_port}"
-        finally:
-            server.shutdown()
+    def answer(self, address: str, body: bytes) -> Answer | None:
+        """A file, or a collector's answer to what was posted; every other address is noted and is nowhere."""
+        path, _, query = address.partition("?")
+        if path in self.files:
+            return self.files[path]
+        if path != "/favicon.ico":
+            self.asked.append((path, len(body or query)))
+        return ("application/json", json.dumps({"receivedAt": int(time.time() * 1e3)}).encode()) if body else None
 
 
 @dataclass(frozen=True)
@@ -140,7 +98,7 @@ def measure(scripts: dict[str, bytes], rounds: int) -> dict[str, list[Load]]:
     for name, script in scripts.items():
         site.files[f"/script/{name}.js"] = ("text/javascript", script)
     loads: dict[str, list[Load]] = {name: [] for name in (BARE, *scripts)}
-    with site.served() as origin, sync_playwright() as playwright:
+    with serve_answers(site.answer, {"cache-control": "no-store"}) as origin, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(os.environ), args=list(FLAGS))
         for number in track(range(rounds + 1), "loads", console=console):
             for name in loads:

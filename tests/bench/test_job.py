@@ -15,29 +15,34 @@ from bench.job.topic import CLOSING, PARTITIONS, WINDOW_MS, Expected, Hit, Sessi
 
 ROOT = Path(__file__).parents[2]
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+MICROS = {"type": "long", "logicalType": "timestamp-micros"}
 ROWS = {
     "type": "record", "name": "row", "fields": [
         {"name": "uiud", "type": "string"}, {"name": "sessionId", "type": "string"},
-        {"name": "window_start", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+        {"name": "window_start", "type": MICROS},
         *[{"name": name, "type": {"type": "array", "items": "string"}}
           for name in ("Pages", "referrer", "LandingPageCode")],
         {"name": "sessionTimestamps",
-         "type": {"type": "array", "items": {"type": "long", "logicalType": "timestamp-micros"}}},
+         "type": {"type": "array", "items": MICROS}},
     ],
 }  # fmt: skip
 HITS = [Hit(WINDOW_MS + 5, "/b", "direct", "0"), Hit(WINDOW_MS + 4, "/a", "direct", "1")]
 
 
-def write(file, hits, *, uiud="u", start_ms=WINDOW_MS):
-    row = {
+def to_row(hits, *, uiud="u", start_ms=WINDOW_MS):
+    return {
         "uiud": uiud, "sessionId": "s", "window_start": EPOCH + timedelta(milliseconds=start_ms),
         "Pages": [hit.page_url for hit in hits], "referrer": [hit.referrer for hit in hits],
         "LandingPageCode": [hit.landing_page for hit in hits],
         "sessionTimestamps": [EPOCH + timedelta(milliseconds=hit.at_ms) for hit in hits],
     }  # fmt: skip
+
+
+def write(file, *rows, schema=ROWS):
+    """Every row is in a block of its own."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("wb") as out:
-        fastavro.writer(out, ROWS, [row])
+        fastavro.writer(out, schema, rows, sync_interval=1)
 
 
 def expected(hits):
@@ -63,11 +68,42 @@ def test_every_pageview_is_expected_once():
 
 
 def test_rows_are_compared_whatever_their_files_and_their_order(tmp_path):
-    write(tmp_path / "part" / "a.avro", HITS[::-1])
-    write(tmp_path / "b", [HITS[0]], uiud=CLOSING)
-    write(tmp_path / "_temporary" / ".c", HITS)
+    write(tmp_path / "part" / "a.avro", to_row(HITS[::-1]))
+    write(tmp_path / "b", to_row([HITS[0]], uiud=CLOSING))
+    write(tmp_path / "_temporary" / ".c", to_row(HITS))
     found = check(tmp_path)
     assert {name: found[name] for name in ("rows", "pageviews", "digest")} == expected(HITS)
+
+
+def test_every_block_of_a_file_is_read_once(tmp_path):
+    visitors = [f"v{number}" for number in range(5)]
+    write(tmp_path / "a.avro", *[to_row(HITS, uiud=visitor) for visitor in visitors])
+    with (tmp_path / "a.avro").open("rb") as file:
+        assert len(list(fastavro.block_reader(file))) == 5
+    total = sum(digest(visitor, "s", WINDOW_MS, HITS) for visitor in visitors) % 2**96
+    found = check(tmp_path)
+    assert (found["rows"], found["pageviews"], found["digest"]) == (5, 10, f"{total:024x}")
+
+
+@pytest.mark.parametrize("time", [{"type": "long", "logicalType": "timestamp-millis"}, "long"], ids=str)
+def test_times_in_milliseconds_say_the_same(tmp_path, time):
+    row = to_row(HITS[::-1])
+    if time == "long":
+        row |= {"window_start": WINDOW_MS, "sessionTimestamps": [hit.at_ms for hit in HITS[::-1]]}
+    write(tmp_path / "a.avro", row, schema=json.loads(json.dumps(ROWS).replace(json.dumps(MICROS), json.dumps(time))))
+    assert check(tmp_path)["digest"] == expected(HITS)["digest"]
+
+
+def test_hits_as_records_say_the_same(tmp_path):
+    names = ("at", "pageUrl", "referrer", "landingPage")
+    fields = [{"name": name, "type": "long" if name == "at" else "string"} for name in names]
+    hits = {"type": "array", "items": ["null", {"type": "record", "name": "hit", "fields": fields}]}
+    schema = {**ROWS, "fields": [*ROWS["fields"][:3], {"name": "hits", "type": hits}]}
+    rows = [to_row(HITS) | {"hits": [dict(zip(names, hit, strict=True)) for hit in HITS]}, to_row([]) | {"hits": []}]
+    write(tmp_path / "a.avro", *rows, schema=schema)
+    found = check(tmp_path)
+    total = digest("u", "s", WINDOW_MS, HITS) + digest("u", "s", WINDOW_MS, [])
+    assert (found["rows"], found["pageviews"], found["digest"]) == (2, 2, f"{total % 2**96:024x}")
 
 
 WRONG = {
@@ -81,7 +117,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("hits", "place"), WRONG.values(), ids=WRONG)
 def test_a_row_that_differs_is_found(tmp_path, hits, place):
-    write(tmp_path / "a.avro", hits, **place)
+    write(tmp_path / "a.avro", to_row(hits, **place))
     assert check(tmp_path)["digest"] != expected(HITS)["digest"]
 
 
