@@ -1,5 +1,8 @@
 """What a program wrote, as a count and a digest that do not depend on its files, its order or its names for columns."""
 
+import io
+import json
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,11 +17,20 @@ import polars
 from bench.job.topic import CLOSING, LATE_PREFIX, Hit, digest
 from contract.names import Kind
 
+HEADER = {
+    "type": "record", "name": "header", "fields": [
+        {"name": "magic", "type": {"type": "fixed", "name": "magic", "size": 4}},
+        {"name": "meta", "type": {"type": "map", "values": "bytes"}},
+        {"name": "sync", "type": {"type": "fixed", "name": "sync", "size": 16}},
+    ],
+}  # fmt: skip
+"""What every Avro file begins with (Avro 1.12, "Object Container Files")."""
 ARCHIVE = (Kind.EVENTS.value, Kind.BAD.value)
 READERS = 2
 COLUMNS = ("sessionTimestamps", "Pages", "referrer", "LandingPageCode")
 HIT_FIELDS = ("at", "pageUrl", "referrer", "landingPage")
-"""One program writes its hits as records, the others each column of them as a list."""
+"""Some programs write their hits as records, the others each column of them as a list."""
+COMPARED = ("uiud", "sessionId", "window_start", "hits", *COLUMNS)
 
 
 def check(out: Path) -> dict[str, int | str]:
@@ -69,19 +81,34 @@ def _read(path: Path, part: int) -> Mapping[str, int]:
 
 def read_rows(path: Path, part: int) -> Iterator[tuple[str, str, int, list[Hit]]]:
     """uiud, sessionId, window's start in ms and hits of every READERS-th row of one Avro file, from row `part` on."""
-    with path.open("rb") as file:
-        names = [field["name"] for field in fastavro.reader(file).writer_schema["fields"]]
-    lists = ["hits"] if "hits" in names else list(COLUMNS)
-    rows = polars.read_avro(path, columns=["uiud", "sessionId", "window_start", *lists])[part::READERS]
+    rows = _read_table(path)[part::READERS]
+    lists = ["hits"] if "hits" in rows.columns else list(COLUMNS)
     counts = rows[lists[0]].list.len()
     flat = [rows[name].filter(counts > 0).explode() for name in lists]
-    if "hits" in names:
+    if lists == ["hits"]:
         flat = [flat[0].struct.field(name) for name in HIT_FIELDS]
     hits = map(Hit._make, zip(to_ms(flat[0]), *flat[1:], strict=True))
     for uiud, session_id, start_ms, count in zip(
         rows["uiud"], rows["sessionId"], to_ms(rows["window_start"]), counts, strict=True
     ):
         yield uiud, session_id, start_ms, list(islice(hits, count))
+
+
+def _read_table(path: Path) -> polars.DataFrame:
+    """The columns that are compared. Rows that may be null, as Flink has them, are the one field of a row to Polars."""
+    with path.open("rb") as file:
+        header = fastavro.schemaless_reader(file, HEADER, None)
+        schema = json.loads(header["meta"]["avro.schema"])
+        if isinstance(schema, dict):
+            names = {field["name"] for field in schema["fields"]}
+            return polars.read_avro(path, columns=[name for name in COMPARED if name in names])
+        wrapped = {"type": "record", "name": "wrapped", "fields": [{"name": "row", "type": schema}]}
+        header["meta"]["avro.schema"] = json.dumps(wrapped).encode()
+        whole = io.BytesIO()
+        fastavro.schemaless_writer(whole, HEADER, header)
+        shutil.copyfileobj(file, whole)
+    whole.seek(0)
+    return polars.read_avro(whole).unnest("row")
 
 
 def to_ms(times: polars.Series) -> polars.Series:

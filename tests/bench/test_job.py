@@ -94,11 +94,13 @@ def test_times_in_milliseconds_say_the_same(tmp_path, time):
     assert check(tmp_path)["digest"] == expected(HITS)["digest"]
 
 
-def test_hits_as_records_say_the_same(tmp_path):
+@pytest.mark.parametrize("may_be_null", [False, True])
+def test_hits_as_records_say_the_same(tmp_path, may_be_null):
     names = ("at", "pageUrl", "referrer", "landingPage")
     fields = [{"name": name, "type": "long" if name == "at" else "string"} for name in names]
     hits = {"type": "array", "items": ["null", {"type": "record", "name": "hit", "fields": fields}]}
     schema = {**ROWS, "fields": [*ROWS["fields"][:3], {"name": "hits", "type": hits}]}
+    schema = ["null", schema] if may_be_null else schema
     rows = [to_row(HITS) | {"hits": [dict(zip(names, hit, strict=True)) for hit in HITS]}, to_row([]) | {"hits": []}]
     write(tmp_path / "a.avro", *rows, schema=schema)
     found = check(tmp_path)
