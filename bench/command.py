@@ -1,6 +1,7 @@
 """`webevents bench`: what a part costs, side by side with its peers in one run, printed as ratios."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from bench.job import report, run
 from bench.job.programs import PROGRAMS
 from contract.failures import ConfigError, WebeventsError
 from contract.settings import nearest, number, one_of, read_flags, setting, text
+from local.processes import on_term
 
 MODULES = {
     "collector": "bench.collector.run",
@@ -87,6 +89,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"--warm-up: want fewer than --pageviews, {settings.pageviews}, got {settings.warm_up}")
     if settings.chart is not None:
         report.check_chart()
+    on_term(signal.default_int_handler)
     figures = run.run(
         settings.state.resolve(), settings.programs, pageviews=settings.pageviews, warm_up=settings.warm_up,
         rounds=settings.rounds, seed=settings.seed, environ=os.environ,

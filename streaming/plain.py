@@ -85,13 +85,14 @@ NOTHING = QUICK.decode(b"{}")
 
 def _parse(values: pa.BinaryArray) -> dict[str, Any]:
     """A column a field of USED: '' or False where it is null or absent, and all of them where a value is at fault."""
-    is_ascii = laid_out(values)[1].max(initial=0) < 128
-    read, found = QUICK.decode, []
-    for value in values.fill_null(b"").to_pylist():
+    bounds, content = laid_out(values)
+    is_short = np.diff(bounds).max(initial=0) <= SHORT_BYTES
+    read = QUICK.decode if is_short and content.max(initial=0) < 128 else _read
+    messages, found = map(read, values.fill_null(b"").to_pylist()), []
+    while len(found) < len(values):
         try:
-            if not is_ascii:
-                value.decode()
-            found.append(read(value) if len(value) <= SHORT_BYTES else _read_long(value))
+            for message in messages:
+                found.append(message)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             found.append(NOTHING)
     texts = zip(*map(astuple, found), strict=True) if found else [()] * len(USED)
@@ -105,8 +106,11 @@ def _parse(values: pa.BinaryArray) -> dict[str, Any]:
     return columns
 
 
-def _read_long(value: bytes) -> Any:
-    """The message in a value of more than SHORT_BYTES: no field in it may be one that Spark's parser refuses."""
+def _read(value: bytes) -> Any:
+    """A message of any length and alphabet. In more than SHORT_BYTES no field may be one that Spark's parser refuses."""
+    value.decode()
+    if len(value) <= SHORT_BYTES:
+        return QUICK.decode(value)
     if len(value) > LONGEST_BYTES:
         return NOTHING
     found = STRICT.decode(value)

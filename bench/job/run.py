@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,22 +30,37 @@ def run(
     """Figures of all runs; `marginal_cpu_s` is what a million pageviews takes between the two topics' ends."""
     state.mkdir(parents=True, exist_ok=True)
     process, servers = broker.start(state / "broker", topics=["bench"])
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in programs}
     try:
         short, long = (fill(state, servers, size, seed) for size in (warm_up, pageviews))
-        for number in range(rounds):
-            # Every other round in the opposite order, so that none always follows the same one.
-            for name in programs if number % 2 == 0 else reversed(programs):
-                found = {
-                    size: _measure(name, topic, servers, state, environ)
-                    for size, topic in (("short", short), ("long", long))
-                }
-                runs[name].append(_figures(found["short"], found["long"], pageviews, warm_up))
-                _say(number, name, runs[name][-1])
+
+        def one(name: str) -> dict[str, Any]:
+            found = [_measure(name, topic, servers, state, environ) for topic in (short, long)]
+            return _figures(*found, pageviews, warm_up)
+
+        runs = take_turns(programs, rounds, one)
     finally:
         process.stop()
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()}
     return {"topic": long, "warm_up": short, "seed": seed, "machine": machine, "programs": runs}
+
+
+def take_turns(
+    programs: Sequence[str], rounds: int, one: Callable[[str], dict[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """What `one` finds of each program in each round. Interrupted, the rounds that are whole; raises where none is."""
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in programs}
+    for number in range(rounds):
+        try:
+            # Every other round in the opposite order, so that none always follows the same one.
+            for name in programs if number % 2 == 0 else reversed(programs):
+                runs[name].append(one(name))
+                _say(number, name, runs[name][-1])
+        except KeyboardInterrupt:
+            if not number:
+                raise
+            console.print(f"interrupted: these are the {number} rounds before")
+            return {name: found[:number] for name, found in runs.items()}
+    return runs
 
 
 def _measure(name: str, topic: Mapping[str, Any], servers: str, state: Path, environ: Mapping[str, str]) -> Measured:

@@ -11,6 +11,7 @@ import pytest
 
 from bench.job.check import check
 from bench.job.report import ratios, worse
+from bench.job.run import take_turns
 from bench.job.topic import CLOSING, PARTITIONS, WINDOW_MS, Expected, Hit, Session, digest, messages
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +126,34 @@ def test_a_row_that_differs_is_found(tmp_path, hits, place):
 
 def test_two_equal_rows_do_not_cancel_out():
     assert 2 * digest("u", "s", 0, HITS) % 2**96 != 0
+
+
+class Turns:
+    """Programs that are run in turn, interrupted in the run with the number `end`."""
+
+    def __init__(self, end):
+        self.end, self.names = end, []
+
+    def __call__(self, name):
+        if len(self.names) == self.end:
+            raise KeyboardInterrupt
+        self.names.append(name)
+        cost = {"right": True, "marginal_cpu_s": 1.0, "marginal_pageviews_s": 1.0}
+        return {**cost, "long": {"cpu_s": 1.0, "wall_s": 1.0}, "number": len(self.names)}
+
+
+def test_every_other_round_is_in_the_opposite_order():
+    turns = Turns(end=None)
+    found = take_turns(["a", "b"], 3, turns)
+    assert turns.names == ["a", "b", "b", "a", "a", "b"]
+    assert [[each["number"] for each in found[name]] for name in ("a", "b")] == [[1, 4, 5], [2, 3, 6]]
+
+
+def test_interrupted_the_rounds_before_count():
+    found = take_turns(["a", "b"], 3, Turns(end=3))
+    assert [[each["number"] for each in found[name]] for name in ("a", "b")] == [[1], [2]]
+    with pytest.raises(KeyboardInterrupt):
+        take_turns(["a", "b"], 3, Turns(end=1))
 
 
 def runs(*cpu_s):
