@@ -88,7 +88,8 @@ def _parse(values: pa.BinaryArray) -> dict[str, Any]:
     bounds, content = laid_out(values)
     is_short = np.diff(bounds).max(initial=0) <= SHORT_BYTES
     read = QUICK.decode if is_short and content.max(initial=0) < 128 else _read
-    messages, found = map(read, values.fill_null(b"").to_pylist()), []
+    messages = map(read, values.fill_null(b"").to_pylist())
+    found: list[Any] = []
     while len(found) < len(values):
         try:
             for message in messages:
@@ -107,7 +108,7 @@ def _parse(values: pa.BinaryArray) -> dict[str, Any]:
 
 
 def _read(value: bytes) -> Any:
-    """A message of any length and alphabet. In more than SHORT_BYTES no field may be one that Spark's parser refuses."""
+    """A message of any length and alphabet: in a long one, no field may be one that Spark's parser refuses."""
     value.decode()
     if len(value) <= SHORT_BYTES:
         return QUICK.decode(value)
