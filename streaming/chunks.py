@@ -22,7 +22,7 @@ BUCKETS = 16
 
 PACKED_ROWS, PACKED_BYTES = 200_000, 64 << 20
 """A worker packs what it has read when it has so much of it."""
-CHUNK_BYTES = 2 << 20
+CHUNK_BYTES = 1 << 20
 """Of the hits in one chunk, before compression: what Spark hands to Python at a time stays far below Arrow's 2 GB."""
 UNPACKED_BYTES = 256 << 20
 """A bucket that holds more is made into rows in several turns, each for a part of its visitors."""

@@ -20,7 +20,7 @@ SESSION_CONF = {
     "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows": "false",
     # Rows that Python gets at a time: so many chunks or messages stay below Arrow's 2 GB. To look at their size after
     # each row would double the cost of handing them over.
-    "spark.sql.execution.arrow.maxRecordsPerBatch": "1000",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "2000",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(2**31 - 1),
     # Of Arrow's allocator in Python's workers: memory that is free goes back to the system after 10 s, not after 10 ms,
     # so that the next columns need not be given new pages.
