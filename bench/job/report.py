@@ -2,6 +2,7 @@
 
 import json
 import statistics
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ OURS = "ours"
 WORSE = 1.25
 """How much a ratio may rise against the recorded one before it is told: the rounds of one run differ by less."""
 BAR = 10
-console = Console()
+FILE_WIDTH = 140
+"""Where the table goes to no terminal, it is not cut off."""
+console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
 
 
 def report(figures: Mapping[str, Any], *, json_file: Path | None, chart: Path | None, against: Path | None) -> int:
