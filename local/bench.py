@@ -11,7 +11,7 @@ from local.job import ROOT
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run bench/command.py with this Python; its exit code. Raises ConfigError outside a checkout or without its tools."""
+    """Run bench/command.py with this Python; its exit code. Raises ConfigError where something is missing."""
     if not (ROOT / "bench" / "command.py").exists():
         raise ConfigError("the benchmarks are not in the wheel: run it from a checkout of webevents")
     if importlib.util.find_spec("polars") is None:
