@@ -84,10 +84,12 @@ def read_rows(path: Path, part: int) -> Iterator[tuple[str, str, int, list[Hit]]
     rows = _read_table(path)[part::READERS]
     lists = ["hits"] if "hits" in rows.columns else list(COLUMNS)
     counts = rows[lists[0]].list.len()
-    flat = [rows[name].filter(counts > 0).explode() for name in lists]
+    # Raises where the lists of one row are not as long as each other.
+    flat = rows.filter(counts > 0).select(lists).explode(lists)
     if lists == ["hits"]:
-        flat = [flat[0].struct.field(name) for name in HIT_FIELDS]
-    hits = map(Hit._make, zip(to_ms(flat[0]), *flat[1:], strict=True))
+        flat = flat.unnest("hits").select(HIT_FIELDS)
+    at, *texts = flat.get_columns()
+    hits = map(Hit._make, zip(to_ms(at), *texts, strict=True))
     for uiud, session_id, start_ms, count in zip(
         rows["uiud"], rows["sessionId"], to_ms(rows["window_start"]), counts, strict=True
     ):

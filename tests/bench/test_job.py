@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import fastavro
+import polars
 import pytest
 
 from bench.job.check import check
@@ -107,6 +108,15 @@ def test_hits_as_records_say_the_same(tmp_path, may_be_null):
     found = check(tmp_path)
     total = digest("u", "s", WINDOW_MS, HITS) + digest("u", "s", WINDOW_MS, [])
     assert (found["rows"], found["pageviews"], found["digest"]) == (2, 2, f"{total % 2**96:024x}")
+
+
+def test_a_page_in_the_next_row_is_no_hit_of_it(tmp_path):
+    """Of all rows together the lists are as long as each other."""
+    long, short = to_row(HITS), to_row(HITS, uiud="v")
+    long["Pages"].append(short["Pages"].pop())
+    write(tmp_path / "a.avro", long, to_row([], uiud="w"), short, to_row([], uiud="x"))
+    with pytest.raises(polars.exceptions.ShapeError):
+        check(tmp_path)
 
 
 WRONG = {
