@@ -16,10 +16,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from google.cloud import bigquery
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from bench.console import make_console
 from contract.names import PAGEVIEW, TOPIC, parse_object_name
 from local.audience import Audience, Shares, draw
 from local.job import JVM
@@ -51,7 +51,7 @@ def main() -> int:
     parser.add_argument("--state", default=".webevents/bench/end-to-end", help="an earlier run's data there is removed")
     parser.add_argument("--json", type=Path, help="file for the figures, for machines")
     given = parser.parse_args()
-    console = Console()
+    console = make_console()
     with started(given.state, console, TOPIC, keep=False) as run:
         since_ms = send(run, given)
         run.settle()

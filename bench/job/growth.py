@@ -16,16 +16,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from bench.console import make_console
 from bench.job.fill import fill
 from bench.job.measure import measure
 from bench.job.programs import PROGRAMS, Run, environment
 from local import broker
 from local.job import read_batches
 
-console = Console()
+console = make_console()
 
 
 def main() -> int:

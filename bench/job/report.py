@@ -2,23 +2,20 @@
 
 import json
 import statistics
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from bench.console import make_console
 from contract.failures import ConfigError
 
 OURS = "ours"
 WORSE = 1.25
 """How much a ratio may rise against the recorded one before it is told: the rounds of one run differ by less."""
 BAR = 10
-FILE_WIDTH = 140
-"""Where the table goes to no terminal, it is not cut off."""
-console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
+console = make_console()
 
 
 def report(figures: Mapping[str, Any], *, json_file: Path | None, chart: Path | None, against: Path | None) -> int:

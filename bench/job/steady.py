@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import polars
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from bench.console import make_console
 from bench.job.check import avro_files, to_ms
 from bench.job.programs import NO_ARCHIVE, Run, environment, ours
 from bench.job.steps import cpu_s, descendants
@@ -37,7 +37,7 @@ from local.job import Job
 TOPIC = "steady"
 SAMPLE_S = 5.0
 CATCH_UP_S = 120.0
-console = Console()
+console = make_console()
 
 
 def main() -> int:

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import brotli
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from bench.console import make_console
 from bench.tag.peers import TAGS, script_of
 from contract.failures import WebeventsError
 from local.browser import FLAGS, find_chromium
@@ -31,7 +31,7 @@ from local.shop import Answer, serve_answers
 
 BARE = "bare"
 HIT_S, QUIET_S = 15.0, 0.5
-console = Console()
+console = make_console()
 
 
 @dataclass
