@@ -1,8 +1,10 @@
 """Pageviews that arrive in real time, at a steady rate: what the steady run's job reads while it runs.
 
-    python -m bench.job.arrivals --kafka-servers HOST:PORT --topic T --rate 85000 --seconds 900 --visitors 1000000
+    python -m bench.job.arrivals --kafka-servers HOST:PORT --topic T --rate 70000 --seconds 900 --visitors 250000
+                                 --window-seconds 60 [--hot 0.1]
 
-Each pageview is of one of the visitors, drawn at random, and has the time of its sending. Messages are as long as those
+Each pageview is of one of the visitors, drawn at random, and has the time of its sending; with --hot the first visitor
+has that share of all, as a robot may, and all have the same share of the rest. Messages are as long as those
 of bench.job.topic. At the end prints JSON: how many were sent, and how many of each window.
 """
 
@@ -32,6 +34,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, required=True)
     parser.add_argument("--visitors", type=int, required=True)
     parser.add_argument("--window-seconds", type=int, required=True)
+    parser.add_argument("--hot", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     print(json.dumps(send(given)), flush=True)
@@ -41,6 +44,7 @@ def send(given: argparse.Namespace) -> dict[str, object]:
     """Send at the given rate; a burst that comes late is as much longer as it is late."""
     rng = random.Random(given.seed)
     visitors, bodies = list(make_visitors(rng, given.visitors)), list(make_bodies(rng))
+    shares = make_shares(given.visitors, given.hot) if given.hot else None
     producer = Producer({"bootstrap.servers": given.kafka_servers, **PRODUCER})
     counts: Counter[int] = Counter()
     sent, behind_s = 0, 0.0
@@ -48,7 +52,7 @@ def send(given: argparse.Namespace) -> dict[str, object]:
     while (passed := time.monotonic() - began) < given.seconds:
         due = int(passed * given.rate) - sent
         now_ms = time.time_ns() // 1_000_000
-        drawn = zip(rng.choices(visitors, k=due), rng.choices(bodies, k=due), strict=True)
+        drawn = zip(rng.choices(visitors, cum_weights=shares, k=due), rng.choices(bodies, k=due), strict=True)
         for number, (visitor, body) in enumerate(drawn, sent):
             produce(producer, given.topic, make_message(now_ms, visitor, body, number), timestamp=now_ms)
         counts[now_ms // 1000 // given.window_seconds * given.window_seconds * 1000] += due
@@ -78,6 +82,11 @@ def make_visitors(rng: random.Random, count: int) -> Iterator[bytes]:
     """A visitor's part of the message, of one length for all."""
     for number in range(count):
         yield f'"uiud":"{number:08x}-{rng.getrandbits(96):024x}---","sessionId":"{rng.getrandbits(40):011x}",'.encode()
+
+
+def make_shares(visitors: int, hot: float) -> list[float]:
+    """Of all pageviews, those of the visitors up to each: the first one's is `hot` and its part of the rest."""
+    return [hot + (1 - hot) * number / visitors for number in range(1, visitors + 1)]
 
 
 def make_bodies(rng: random.Random) -> Iterator[bytes]:

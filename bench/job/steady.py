@@ -1,6 +1,7 @@
 """The job at a steady load for a while: its lag, its memory, its batches.
 
-    python -m bench.job.steady [--rate 70000] [--seconds 900] [--visitors 250000] [--state DIR] [--json FILE]
+    python -m bench.job.steady [--rate 70000] [--seconds 900] [--visitors 250000] [--hot 0.1] [--state DIR]
+                               [--json FILE]
 
 bench.job.arrivals sends pageviews as time passes, the job reads them as they come, broker, sender and job on the same
 cores. Every visitor is seen in every window, and a window stays open for the watermark's seconds after its end: with
@@ -46,12 +47,15 @@ def main() -> int:
     parser.add_argument("--rate", type=int, default=70_000, help="pageviews a second")
     parser.add_argument("--seconds", type=int, default=900)
     parser.add_argument("--visitors", type=int, default=250_000, help="sessions a window")
+    parser.add_argument("--hot", type=float, default=0.0, help="share of all pageviews that one visitor has, below 1")
     parser.add_argument("--window-seconds", type=int, default=60)
     parser.add_argument("--watermark-seconds", type=int, default=200)
     parser.add_argument("--trigger", type=int, default=10, help="seconds between batches")
     parser.add_argument("--state", type=Path, default=Path(".webevents/bench/steady"), help="emptied before")
     parser.add_argument("--json", type=Path, help="file for all samples and batches")
     given = parser.parse_args()
+    if not 0 <= given.hot < 1:
+        parser.error(f"--hot: want 0 or more and less than 1, got {given.hot}")
     state = given.state.resolve()
     shutil.rmtree(state, ignore_errors=True)
     process, servers = broker.start(state / "broker", topics=[TOPIC], partitions=PARTITIONS)
@@ -97,7 +101,7 @@ def run(servers: str, state: Path, given: argparse.Namespace) -> dict[str, Any]:
     kept = read_windows(place.out)
     windows = {start: (count, kept[int(start)]) for start, count in sent["windows"].items() if int(start) in kept}
     return {
-        "given": {"rate": given.rate, "seconds": given.seconds, "visitors": given.visitors,
+        "given": {"rate": given.rate, "seconds": given.seconds, "visitors": given.visitors, "hot": given.hot,
                   "window_seconds": given.window_seconds, "watermark_seconds": given.watermark_seconds,
                   "trigger_s": given.trigger},
         "sent": sent["sent"], "sender_longest_burst_s": sent["longest_burst_s"], "catch_up_s": catch_up_s,
@@ -123,7 +127,7 @@ def start_job(place: Run, given: argparse.Namespace) -> Job:
 
 def start_sender(place: Run, given: argparse.Namespace) -> "subprocess.Popen[str]":
     flags = {"--kafka-servers": place.servers, "--topic": TOPIC, "--rate": given.rate, "--seconds": given.seconds,
-             "--visitors": given.visitors, "--window-seconds": given.window_seconds}  # fmt: skip
+             "--visitors": given.visitors, "--hot": given.hot, "--window-seconds": given.window_seconds}  # fmt: skip
     words = [str(word) for pair in flags.items() for word in pair]
     return subprocess.Popen(
         [sys.executable, "-m", "bench.job.arrivals", *words], stdout=subprocess.PIPE, text=True, env=dict(place.environ)
@@ -175,6 +179,8 @@ def to_table(found: Mapping[str, Any]) -> Table:
     """The figures, third by third: what grows, grows from one to the next."""
     given = found["given"]
     load = f"{given['rate']:,} pageviews/s for {given['seconds']} s, {given['visitors']:,} visitors a window"
+    if given["hot"]:
+        load += f", one with {given['hot']:.0%} of them"
     table = Table(title=load)
     for title in ("", "all", "first third", "second", "last"):
         table.add_column(title, justify="left" if not title else "right")
@@ -187,9 +193,11 @@ def to_table(found: Mapping[str, Any]) -> Table:
         ("rows made", batches, "rows_out", sum, "{:,d}"),
         ("messages that wait for a batch, median", batches, "waiting", statistics.median, "{:,.0f}"),
         ("messages that wait for a batch, most", batches, "waiting", max, "{:,d}"),
+        ("state, MB, most", batches, "state_bytes", lambda values: max(values) / 2**20, "{:,.0f}"),
         ("Java, MB, most", samples, "java_bytes", lambda values: max(values) / 2**20, "{:,.0f}"),
         ("Python, MB, most", samples, "python_bytes", lambda values: max(values) / 2**20, "{:,.0f}"),
         ("cores busy for the job", samples, "cores", statistics.mean, "{:.2f}"),
+        ("CPU-s per million", samples, "cores", lambda values: statistics.mean(values) / given["rate"] * 1e6, "{:.1f}"),
     ):  # fmt: skip
         values = cores(rows) if key == "cores" else [row[key] for row in rows]
         parts = [values, *thirds(values)]

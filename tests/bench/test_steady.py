@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from collections import Counter
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
@@ -41,6 +42,20 @@ def test_every_visitor_is_another_and_all_are_as_long():
     visitors = list(arrivals.make_visitors(random.Random(1), 500))
     assert len(set(visitors)) == 500 and len({len(visitor) for visitor in visitors}) == 1
     assert len({json.loads(b"{%s}" % visitor.rstrip(b","))["uiud"] for visitor in visitors}) == 500
+
+
+def test_a_hot_visitor_has_its_share_and_the_others_the_rest_alike():
+    drawn = Counter(random.Random(1).choices(range(10), cum_weights=arrivals.make_shares(10, 0.4), k=20_000))
+    assert abs(drawn[0] / 20_000 - 0.46) < 0.02
+    assert all(abs(drawn[other] / 20_000 - 0.06) < 0.01 for other in range(1, 10))
+
+
+@pytest.mark.parametrize("hot", ["1", "-0.1"])
+def test_a_share_that_is_none_is_refused(hot, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["steady", "--hot", hot])
+    with pytest.raises(SystemExit):
+        steady.main()
+    assert "--hot: want 0 or more and less than 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("values", "wanted"), [(range(1, 101), 100), (range(1, 201), 199), ([7], 7)])
