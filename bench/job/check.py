@@ -34,11 +34,8 @@ COMPARED = ("uiud", "sessionId", "window_start", "hits", *COLUMNS)
 
 
 def check(out: Path) -> dict[str, int | str]:
-    """rows, pageviews and digest of all Avro files below `out`, as topic.Expected has them; late rows apart.
-
-    What the product's second query archives is no session, and left out.
-    """
-    files = [path for path in avro_files(out) if path.relative_to(out).parts[0] not in ARCHIVE]
+    """rows, pageviews and digest of all Avro files below `out`, as topic.Expected has them; late rows apart."""
+    files = avro_files(out)
     total: Counter[str] = Counter()
     # Polars has threads, which a forked process would lack.
     with ProcessPoolExecutor(READERS, get_context("spawn")) as pool:
@@ -55,8 +52,9 @@ def check(out: Path) -> dict[str, int | str]:
 
 
 def avro_files(out: Path) -> list[Path]:
-    """All Avro files below `out`."""
-    return [path for path in sorted(out.rglob("*")) if path.is_file() and is_avro(path)]
+    """All Avro files below `out` but those that the product's second query archives: there are no sessions in them."""
+    files = (path for path in sorted(out.rglob("*")) if path.relative_to(out).parts[0] not in ARCHIVE)
+    return [path for path in files if path.is_file() and is_avro(path)]
 
 
 def is_avro(path: Path) -> bool:

@@ -1,13 +1,13 @@
 """The job at a steady load for a while: its lag, its memory, its batches.
 
-    python -m bench.job.steady [--rate 70000] [--seconds 900] [--visitors 250000] [--hot 0.1] [--state DIR]
-                               [--json FILE]
+    python -m bench.job.steady [--rate 70000] [--seconds 900] [--visitors 250000] [--hot 0.1] [--archive]
+                               [--state DIR] [--json FILE]
 
 bench.job.arrivals sends pageviews as time passes, the job reads them as they come, broker, sender and job on the same
 cores. Every visitor is seen in every window, and a window stays open for the watermark's seconds after its end: with
 windows of a minute four and a third of them are open at the least, and --visitors sessions in each. The job runs
-without its archive, like the rounds of `webevents bench job`. Afterwards every window that it closed is compared with
-what was sent in it.
+without its archive, like the rounds of `webevents bench job`; --archive runs it too, and its processor time is counted.
+Afterwards every window that was closed is compared with what was sent in it.
 """
 
 import argparse
@@ -51,6 +51,7 @@ def main() -> int:
     parser.add_argument("--window-seconds", type=int, default=60)
     parser.add_argument("--watermark-seconds", type=int, default=200)
     parser.add_argument("--trigger", type=int, default=10, help="seconds between batches")
+    parser.add_argument("--archive", action="store_true", help="with the query that archives every message")
     parser.add_argument("--state", type=Path, default=Path(".webevents/bench/steady"), help="emptied before")
     parser.add_argument("--json", type=Path, help="file for all samples and batches")
     given = parser.parse_args()
@@ -97,13 +98,13 @@ def run(servers: str, state: Path, given: argparse.Namespace) -> dict[str, Any]:
         if sender.poll() is None:
             sender.kill()
         job.kill()
-    batches = [batch for batch in job.batches() if batch["rowsIn"]]
+    batches = [batch for batch in sessions_batches(job) if batch["rowsIn"]]
     kept = read_windows(place.out)
     windows = {start: (count, kept[int(start)]) for start, count in sent["windows"].items() if int(start) in kept}
     return {
         "given": {"rate": given.rate, "seconds": given.seconds, "visitors": given.visitors, "hot": given.hot,
                   "window_seconds": given.window_seconds, "watermark_seconds": given.watermark_seconds,
-                  "trigger_s": given.trigger},
+                  "trigger_s": given.trigger, "archive": given.archive},
         "sent": sent["sent"], "sender_longest_burst_s": sent["longest_burst_s"], "catch_up_s": catch_up_s,
         "batches": [to_batch(batch) for batch in batches], "samples": samples, "windows": windows,
     }  # fmt: skip
@@ -112,8 +113,8 @@ def run(servers: str, state: Path, given: argparse.Namespace) -> dict[str, Any]:
 def start_job(place: Run, given: argparse.Namespace) -> Job:
     """The product's job, as in the rounds, but on its own clock."""
     words = ours(
-        NO_ARCHIVE, "--max-offsets-per-trigger", "4000000", "--window-seconds", str(given.window_seconds),
-        "--watermark-seconds", str(given.watermark_seconds),
+        "--max-offsets-per-trigger", "4000000", "--window-seconds", str(given.window_seconds),
+        "--watermark-seconds", str(given.watermark_seconds), *([] if given.archive else [NO_ARCHIVE]),
     )(place)  # fmt: skip
     words[words.index("available-now")] = str(given.trigger)
     log = place.folder / "job.log"
@@ -134,10 +135,15 @@ def start_sender(place: Run, given: argparse.Namespace) -> "subprocess.Popen[str
     )
 
 
+def sessions_batches(job: Job) -> list[Mapping[str, Any]]:
+    """The batches so far, those of the archive left out."""
+    return [batch for batch in job.batches() if batch["query"] == "sessions"]
+
+
 def wait_for_the_end(job: Job, sent: int) -> float:
-    """Seconds until the job has read all `sent` messages, after the last of them; at most CATCH_UP_S."""
+    """Seconds until the sessions query has read all `sent` messages, after the last of them; at most CATCH_UP_S."""
     began = time.monotonic()
-    while sum(batch["rowsIn"] for batch in job.batches()) < sent and time.monotonic() - began < CATCH_UP_S:
+    while sum(batch["rowsIn"] for batch in sessions_batches(job)) < sent and time.monotonic() - began < CATCH_UP_S:
         job.check()
         time.sleep(1)
     return time.monotonic() - began

@@ -90,7 +90,7 @@ def test_a_short_run_keeps_up_and_every_closed_window_has_what_was_sent_in_it(tm
     flags = {"--rate": 2000, "--seconds": 45, "--visitors": 500, "--window-seconds": 5, "--watermark-seconds": 5,
              "--trigger": 2, "--state": tmp_path / "state", "--json": out}  # fmt: skip
     words = [str(word) for pair in flags.items() for word in pair]
-    command = [sys.executable, "-m", "bench.job.steady", *words]
+    command = [sys.executable, "-m", "bench.job.steady", "--archive", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     print(done.stdout, done.stderr[-2000:])
     assert done.returncode == 0
