@@ -25,6 +25,7 @@ HEADER = {
     ],
 }  # fmt: skip
 """What every Avro file begins with (Avro 1.12, "Object Container Files")."""
+MAGIC = b"Obj\x01"
 ARCHIVE = (Kind.EVENTS.value, Kind.BAD.value)
 READERS = 2
 COLUMNS = ("sessionTimestamps", "Pages", "referrer", "LandingPageCode")
@@ -52,17 +53,22 @@ def check(out: Path) -> dict[str, int | str]:
 
 
 def avro_files(out: Path) -> list[Path]:
-    """All Avro files below `out` but those that the product's second query archives: there are no sessions in them."""
+    """All Avro files with rows below `out`, without those of the product's archive, in which there are no sessions."""
     files = (path for path in sorted(out.rglob("*")) if path.relative_to(out).parts[0] not in ARCHIVE)
-    return [path for path in files if path.is_file() and is_avro(path)]
+    return [path for path in files if path.is_file() and has_rows(path)]
 
 
-def is_avro(path: Path) -> bool:
-    """By its first bytes: a program may name its files as it likes, and hide those that are not done."""
+def has_rows(path: Path) -> bool:
+    """An Avro file by its first bytes: a program may name its files as it likes, and hide those that are not done."""
     if path.name.startswith((".", "_")):
         return False
     with path.open("rb") as file:
-        return file.read(4) == b"Obj\x01"
+        if file.read(len(MAGIC)) != MAGIC:
+            return False
+        file.seek(0)
+        fastavro.schemaless_reader(file, HEADER, None)
+        # Spark writes a file of a header alone for a batch without rows, and Polars panics at it.
+        return bool(file.read(1))
 
 
 def _read(path: Path, part: int) -> Mapping[str, int]:

@@ -40,11 +40,11 @@ def to_row(hits, *, uiud="u", start_ms=WINDOW_MS):
     }  # fmt: skip
 
 
-def write(file, *rows, schema=ROWS):
+def write(file, *rows, schema=ROWS, codec="null"):
     """Every row is in a block of its own."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("wb") as out:
-        fastavro.writer(out, schema, rows, sync_interval=1)
+        fastavro.writer(out, schema, rows, codec=codec, sync_interval=1)
 
 
 def expected(hits):
@@ -75,6 +75,13 @@ def test_rows_are_compared_whatever_their_files_and_their_order(tmp_path):
     write(tmp_path / "_temporary" / ".c", to_row(HITS))
     found = check(tmp_path)
     assert {name: found[name] for name in ("rows", "pageviews", "digest")} == expected(HITS)
+
+
+def test_a_file_without_rows_adds_none(tmp_path):
+    write(tmp_path / "a.avro", to_row(HITS))
+    before = check(tmp_path)
+    write(tmp_path / "empty.avro", codec="snappy")
+    assert check(tmp_path) == before
 
 
 def test_every_block_of_a_file_is_read_once(tmp_path):
