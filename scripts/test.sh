@@ -4,8 +4,8 @@
 #:
 #: Sets up what is missing (scripts/setup.sh), then checks format, lint, types, imports and shell scripts, and runs
 #: the tests: tests/streaming on PySpark 3.5, and all tests on PySpark 4.1. Every step runs, also after one has
-#: failed; the exit code is 1 when any did. It ends with the slowest tests, the seconds of each step and pytest's
-#: closing line.
+#: failed; the exit code is 1 when any did. Each run of pytest names its slowest tests; at the end are the seconds of
+#: each step and pytest's closing line.
 #:
 #:   --fast      without Spark, servers, slow and long tests, and without the second lane: a minute
 #:   --long      the second lane runs all tests too, not only tests/streaming, and the lane of PySpark 4.1 those
