@@ -88,7 +88,8 @@ run_pytest() {
   local venv=$1 log status=0
   shift
   log=$(mktemp "$ROOT/.webevents/pytest.XXXXXX.log")
-  PATH="$ROOT/$venv/bin:$PATH" "$venv/bin/python" -m pytest --durations 25 --durations-min 5 "$@" | tee "$log" || status=$?
+  PATH="$ROOT/$venv/bin:$PATH" PYTEST_ADDOPTS="--durations=25 --durations-min=5 ${PYTEST_ADDOPTS:-}" \
+    "$venv/bin/python" -m pytest "$@" | tee "$log" || status=$?
   CLOSING=$(tail -n 1 "$log")
   rm -f "$log"
   return "$status"
