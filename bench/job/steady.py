@@ -182,11 +182,13 @@ def to_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_table(found: Mapping[str, Any]) -> Table:
-    """The figures, third by third: what grows, grows from one to the next."""
+    """The figures, third by third: what grows, grows from one to the next. Batches are those of the sessions query."""
     given = found["given"]
     load = f"{given['rate']:,} pageviews/s for {given['seconds']} s, {given['visitors']:,} visitors a window"
     if given["hot"]:
-        load += f", one with {given['hot']:.0%} of them"
+        load += f", one with {given['hot']:.0%} of the pageviews"
+    if given["archive"]:
+        load += ", with the archive"
     table = Table(title=load)
     for title in ("", "all", "first third", "second", "last"):
         table.add_column(title, justify="left" if not title else "right")
