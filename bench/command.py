@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.job import report, run
-from bench.job.programs import PROGRAMS
+from bench.job.programs import PROGRAMS, named
 from contract.failures import ConfigError, WebeventsError
-from contract.settings import nearest, number, one_of, read_flags, setting, text
+from contract.settings import number, one_of, read_flags, setting, text
 from local.processes import on_term
 
 MODULES = {
@@ -44,12 +44,11 @@ wrong."""
 
 
 def programs(given: str) -> tuple[str, ...]:
-    """Names of programs with commas between."""
-    named = tuple(text(name) for name in given.split(","))
-    for name in named:
-        if name not in PROGRAMS:
-            raise ValueError(f"no program {name!r}; {nearest(name, PROGRAMS)}")
-    return named
+    """Programs with commas between, each as NAME or NAME:N."""
+    found = tuple(text(each) for each in given.split(","))
+    for each in found:
+        named(each)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +60,8 @@ class BenchSettings:
     )
     programs: tuple[str, ...] = setting(
         programs, default=("ours", "flink", "flink-rocksdb", "limit"),
-        help=f"job: what to run, with commas between, of {', '.join(PROGRAMS)}",
+        help=f"job: what to run, with commas between, of {', '.join(PROGRAMS)}; NAME:N gives a slow one an Nth of the "
+        "pageviews, of the warm-up, too",
     )  # fmt: skip
     pageviews: int = setting(number, default=8_000_000, help="job: pageviews of the topic")
     warm_up: int = setting(number, default=2_000_000, help="job: pageviews of the topic that is taken off")
@@ -87,6 +87,9 @@ def main(argv: Sequence[str]) -> int:
         return subprocess.run([sys.executable, "-m", MODULES[part]], check=False).returncode
     if settings.warm_up >= settings.pageviews:
         raise ConfigError(f"--warm-up: want fewer than --pageviews, {settings.pageviews}, got {settings.warm_up}")
+    for given in settings.programs:
+        if settings.warm_up < named(given)[1]:
+            raise ConfigError(f"--programs: {given} leaves nothing of the {settings.warm_up} pageviews of --warm-up")
     if settings.chart is not None:
         report.check_chart()
     on_term(signal.default_int_handler)

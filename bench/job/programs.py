@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.settings import nearest, number
 from local.job import JVM, ROOT, spark_environ, spark_submit
 
 HEAP = "4g"
@@ -67,6 +68,17 @@ PROGRAMS: Mapping[str, Callable[[Run], Sequence[str]]] = {
     "limit": script("limit.py"),
     "quix": script("quix.py"),
 }
+
+
+def named(given: str) -> tuple[str, int]:
+    """Of NAME or NAME:N, the name, and the number of parts of the topic of which the program is given one.
+
+    Raises ValueError where there is no such program, or no such number.
+    """
+    name, colon, parts = given.partition(":")
+    if name not in PROGRAMS:
+        raise ValueError(f"no program {name!r}; {nearest(name, PROGRAMS)}")
+    return name, number(parts) if colon else 1
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -46,6 +46,10 @@ def to_table(programs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
         rates = [each["marginal_pageviews_s"] for each in runs]
         bar = "█" * max(1, round(BAR * statistics.median(cpu(runs)) / most))
         table.add_row(name, spread(cpu(runs), "{:.1f}"), needs, spread(rates, "{:,.0f}"), f"{peak:,.0f}", bar)
+    table.caption = "\n".join(
+        f"{name}: of {runs[0]['pageviews']:,} pageviews, the first {runs[0]['warm_up']:,} taken off"
+        for name, runs in programs.items()
+    )
     return table
 
 

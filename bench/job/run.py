@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bench.job.fill import fill
 from bench.job.measure import Measured, measure
-from bench.job.programs import PROGRAMS, Run, environment
+from bench.job.programs import PROGRAMS, Run, environment, named
 from local import broker
 
 console = Console()
@@ -27,21 +27,28 @@ def run(
     seed: int,
     environ: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Figures of all runs; `marginal_cpu_s` is what a million pageviews takes between the two topics' ends."""
+    """Figures of all runs; `marginal_cpu_s` is what a million pageviews takes between the two topics' ends.
+
+    A program given as NAME:N is run on topics of an Nth of the pageviews each.
+    """
     state.mkdir(parents=True, exist_ok=True)
     process, servers = broker.start(state / "broker", topics=["bench"])
     try:
-        short, long = (fill(state, servers, size, seed) for size in (warm_up, pageviews))
+        topics = {
+            given: [fill(state, servers, size // named(given)[1], seed) for size in (warm_up, pageviews)]
+            for given in programs
+        }
 
-        def one(name: str) -> dict[str, Any]:
-            found = [_measure(name, topic, servers, state, environ) for topic in (short, long)]
-            return _figures(*found, pageviews, warm_up)
+        def one(given: str) -> dict[str, Any]:
+            short, long = topics[given]
+            runs = [_measure(given, topic, servers, state, environ) for topic in (short, long)]
+            return _figures(runs[0], runs[1], long["pageviews"], short["pageviews"])
 
         runs = take_turns(programs, rounds, one)
     finally:
         process.stop()
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()}
-    return {"topic": long, "warm_up": short, "seed": seed, "machine": machine, "programs": runs}
+    return {"topics": topics, "seed": seed, "machine": machine, "programs": runs}
 
 
 def take_turns(
@@ -63,16 +70,18 @@ def take_turns(
     return runs
 
 
-def _measure(name: str, topic: Mapping[str, Any], servers: str, state: Path, environ: Mapping[str, str]) -> Measured:
+def _measure(given: str, topic: Mapping[str, Any], servers: str, state: Path, environ: Mapping[str, str]) -> Measured:
     place = Run(servers, topic["topic"], state / "run", environment(environ))
-    with console.status(f"{name} on {topic['topic']}"):
-        return measure(PROGRAMS[name], place, topic)
+    with console.status(f"{given} on {topic['topic']}"):
+        return measure(PROGRAMS[named(given)[0]], place, topic)
 
 
 def _figures(short: Measured, long: Measured, pageviews: int, warm_up: int) -> dict[str, Any]:
     millions = (pageviews - warm_up) / 1e6
     return {
         "right": short.right and long.right,
+        "pageviews": pageviews,
+        "warm_up": warm_up,
         "marginal_cpu_s": (long.cpu_s - short.cpu_s) / millions,
         "marginal_pageviews_s": (pageviews - warm_up) / max(long.wall_s - short.wall_s, 1e-9),
         "short": asdict(short),

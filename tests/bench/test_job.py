@@ -195,6 +195,8 @@ def test_a_ratio_that_became_worse_is_told(cpu_s, warns):
 REFUSED = {
     "no such program": (["--programs", "ours,flnk"], "did you mean flink?"),
     "no such part": (["jbo"], "did you mean job?"),
+    "a part that is no number": (["--programs", "ours,quix:x"], "want a whole number from 1, got 'x'"),
+    "a part without pageviews": (["--programs", "ours,quix:9", "--warm-up", "8"], "quix:9 leaves nothing of the 8"),
     "a warm-up as long as the topic": (["--pageviews", "5", "--warm-up", "5"], "--warm-up: want fewer than"),
 }
 
@@ -213,12 +215,17 @@ def test_a_flag_at_fault_is_one_sentence(flags, told, tmp_path):
 def test_a_small_run_has_the_expected_rows_and_warns_where_it_is_slower_than_recorded(tmp_path):
     out = tmp_path / "figures.json"
     recorded = ROOT / "bench" / "job" / "recorded_small.json"
-    small = ["--pageviews", "300000", "--warm-up", "100000", "--rounds", "1", "--programs", "ours,limit"]
+    small = ["--pageviews", "300000", "--warm-up", "100000", "--rounds", "1", "--programs", "ours,limit,limit:4"]
     done = bench(*small, "--state", str(tmp_path / "state"), "--json", str(out), "--against", str(recorded))
     print(done.stdout, done.stderr[-2000:])
     assert done.returncode == 0
     figures = json.loads(out.read_text())
-    assert {name: each[0]["right"] for name, each in figures["programs"].items()} == {"ours": True, "limit": True}
+    assert {
+        name: (each[0]["right"], each[0]["pageviews"], each[0]["warm_up"]) for name, each in figures["programs"].items()
+    } == {
+        "ours": (True, 300_000, 100_000), "limit": (True, 300_000, 100_000), "limit:4": (True, 75_000, 25_000),
+    }  # fmt: skip
+    assert "limit:4: of 75,000 pageviews, the first 25,000 taken off" in " ".join(done.stdout.split())
 
 
 def bench(*flags):
