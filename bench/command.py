@@ -18,6 +18,7 @@ MODULES = {
     "collector": "bench.collector.run",
     "function": "bench.function.run",
     "tag": "bench.tag.run",
+    "reading": "bench.job.reading",
     "steady": "bench.job.steady",
     "growth": "bench.job.growth",
     "end-to-end": "bench.end_to_end.run",
@@ -33,6 +34,7 @@ Measure a part of the pipeline beside its peers, on this machine and in one run.
   function    calls of BigQuery and Cloud Storage per storage event
   tag         bytes of the tag, milliseconds of the browser's main thread and requests a pageview (needs Chromium and,
               for peers' tags, npm)
+  reading     Python's part of the job, a message, beside the limit program's loop
   steady      the job while pageviews arrive, with a million open sessions: lag, memory, batches
   growth      the job on one, two, four and eight million pageviews: CPU time, memory, checkpoint
   end-to-end  from the click to the row of each table, stage by stage, on the whole local cloud

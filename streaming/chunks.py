@@ -5,9 +5,8 @@ a compressed Arrow stream: the state holds a few large values in place of a list
 list is taken apart and put together again for every hit that is added to it.
 """
 
-import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streaming import plain
+from streaming.packing import CHUNK_BYTES, PACKED_BYTES, PACKED_ROWS, Batches, compress, decompress, length, parts
 from streaming.worker import lighten_worker
 
 BUCKETS = 16
 """Parts that visitors are divided into, by hash; one at a time is unpacked. The state depends on it."""
 
-PACKED_ROWS, PACKED_BYTES = 200_000, 64 << 20
-"""A worker packs what it has read when it has so much of it."""
-CHUNK_BYTES = 1 << 20
-"""Of the hits in one chunk, before compression: what Spark hands to Python at a time stays far below Arrow's 2 GB."""
 UNPACKED_BYTES = 256 << 20
 """A bucket that holds more is made into rows in several turns, each for a part of its visitors."""
 BATCH_BYTES = 16 << 20
@@ -31,7 +27,6 @@ BATCH_BYTES = 16 << 20
 
 TIME = plain.TIME
 TEXTS = pa.list_(pa.string())
-CODEC, LENGTH = pa.Codec("zstd", compression_level=1), struct.Struct("<q")
 REPEATED = ("uiud", "sessionId", "pageUrl", "referrer", "landingPage", "pageTitle")
 """Columns whose values come again and again: each is kept once a chunk."""
 HIT = ("uiud", "sessionId", "eventAt", "eventId", "pageUrl", "referrer", "landingPage", "pageTitle", "robot")
@@ -47,8 +42,6 @@ ROW = pa.schema(
         ("correction", pa.int64()),
     ]
 )  # fmt: skip
-
-Batches = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 def pack(window_s: int) -> Batches:
@@ -149,40 +142,19 @@ def _chunks(hits: pa.Table) -> Iterator[bytes | None]:
     if not hits.num_rows:
         yield None
         return
-    rows = max(1, hits.num_rows * CHUNK_BYTES // max(1, hits.nbytes))
-    for start in range(0, hits.num_rows, rows):
-        (batch,) = hits.slice(start, rows).combine_chunks().to_batches()
+    for batch in parts(hits, CHUNK_BYTES):
         columns = [
             column.dictionary_encode() if name in REPEATED else column
             for name, column in zip(HIT, batch.columns, strict=True)
         ]
-        yield _compressed(pa.RecordBatch.from_arrays(columns, names=HIT))
-
-
-def _compressed(hits: pa.RecordBatch) -> bytes:
-    """An Arrow stream, compressed as one piece: column by column would take longer. Its length stands before it."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, hits.schema) as stream:
-        stream.write_batch(hits)
-    plain = sink.getvalue()
-    compressed: bytes = CODEC.compress(plain, asbytes=True)
-    return LENGTH.pack(plain.size) + compressed
-
-
-def _read(chunk: pa.Buffer) -> pa.Table:
-    plain = CODEC.decompress(chunk.slice(LENGTH.size), _length(chunk))
-    return pa.ipc.open_stream(plain).read_all()
-
-
-def _length(chunk: pa.Buffer) -> int:
-    return int(LENGTH.unpack(chunk.slice(0, LENGTH.size))[0])
+        yield compress(pa.RecordBatch.from_arrays(columns, names=HIT))
 
 
 def _unpack(chunks: Sequence[pa.Buffer], start_us: int, window_us: int) -> Iterator[pa.RecordBatch]:
     """Rows of one window and bucket; a visitor's hits are all in one turn."""
-    turns = 1 + sum(map(_length, chunks)) // UNPACKED_BYTES
+    turns = 1 + sum(map(length, chunks)) // UNPACKED_BYTES
     for turn in range(turns):
-        hits = pa.concat_tables([_of_turn(_read(chunk), turn, turns) for chunk in chunks])
+        hits = pa.concat_tables([_of_turn(decompress(chunk), turn, turns) for chunk in chunks])
         if hits.num_rows:
             yield from _rows(hits.unify_dictionaries().combine_chunks(), start_us, window_us)
 

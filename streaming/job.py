@@ -25,7 +25,7 @@ from streaming.settings import AVAILABLE_NOW, Settings
 from streaming.sinks import ArchiveSink, Gate, SessionsSink
 from streaming.source import client_options, read_topic
 from streaming.storage import Store, open_store
-from streaming.transform import decode, judge, to_archive, to_chunks, to_closed
+from streaming.transform import to_archive, to_chunks, to_closed
 
 log = logging.getLogger(__name__)
 CLUSTER_BACK_OFF_S = 200
@@ -105,7 +105,7 @@ def start_archive(
 ) -> StreamingQuery:
     """Start the stateless query: every message as an event or as a bad event."""
     sink = ArchiveSink(_publisher(settings, store, checkpoint, Kind.EVENTS, Kind.BAD), gate)
-    return _start(to_archive(judge(decode(messages))), "archive", sink, settings, checkpoint)
+    return _start(to_archive(messages, topic=settings.topic), "archive", sink, settings, checkpoint)
 
 
 def lay_out_state(spark: SparkSession, settings: Settings, checkpoint: Checkpoint) -> None:

@@ -1,55 +1,68 @@
-"""From messages to chunks, as far as they are plain; the others are handed on as they came.
+"""From messages to chunks of hits or of events, as far as they are plain; the others are handed on as they came.
 
 Runs in Spark's Python workers, so nothing here knows Spark.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
-from streaming import chunks, plain
+from streaming import chunks, events, plain
+from streaming.packing import PACKED_BYTES, PACKED_ROWS, Batches
 from streaming.worker import lighten_worker
 
-READ = pa.schema(
-    [
-        ("packed", pa.struct(list(chunks.CHUNK))), ("value", pa.binary()), ("partition", pa.int32()),
-        ("offset", pa.int64()), ("timestamp", chunks.TIME),
-    ]
-)  # fmt: skip
+MESSAGE = [("value", pa.binary()), ("partition", pa.int32()), ("offset", pa.int64()), ("timestamp", plain.TIME)]
+READ = pa.schema([("packed", pa.struct(list(chunks.CHUNK))), *MESSAGE])
+ARCHIVED = pa.schema([("packed", pa.struct(list(events.CHUNK))), *MESSAGE])
+
+Divide = Callable[[pa.RecordBatch], tuple[pa.RecordBatch, pa.RecordBatch]]
+Pack = Callable[[Sequence[pa.RecordBatch]], pa.RecordBatch]
 
 
-def read_and_pack(window_s: int) -> chunks.Batches:
-    """What turns messages into chunks, as far as plain.read reads them.
+def read_and_pack(window_s: int) -> Batches:
+    """What turns messages into chunks of hits, as far as plain.read_hits reads them.
 
     In:  value binary, partition int, offset long, timestamp timestamp (Kafka's)
     Out: READ: a chunk as `packed`, or a message that is not plain in the other columns
     """
+    return _reader(plain.read_hits, lambda held: chunks.pack_hits(held, window_s * 1_000_000), READ)
 
-    def packed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+
+def read_and_pack_events() -> Batches:
+    """What turns messages into chunks of events, as far as plain.read_events reads them.
+
+    In:  value binary, partition int, offset long, timestamp timestamp (Kafka's)
+    Out: ARCHIVED: a chunk as `packed`, or a message that is not plain in the other columns
+    """
+    return _reader(plain.read_events, events.pack, ARCHIVED)
+
+
+def _reader(divide: Divide, pack: Pack, made: pa.Schema) -> Batches:
+    def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         lighten_worker()
         held: list[pa.RecordBatch] = []
         rest: list[pa.RecordBatch] = []
         rows = size = 0
         for batch in batches:
-            hits, others = plain.read(batch)
-            held.append(hits)
+            plain_ones, others = divide(batch)
+            held.append(plain_ones)
             rest.append(others)
-            rows, size = rows + batch.num_rows, size + hits.nbytes + others.nbytes
-            if rows >= chunks.PACKED_ROWS or size >= chunks.PACKED_BYTES:
-                yield from _read_rows(chunks.pack_hits(held, window_s * 1_000_000), rest)
+            rows, size = rows + batch.num_rows, size + plain_ones.nbytes + others.nbytes
+            if rows >= PACKED_ROWS or size >= PACKED_BYTES:
+                yield from _as_rows(pack(held), rest, made)
                 held, rest, rows, size = [], [], 0, 0
         if rows:
-            yield from _read_rows(chunks.pack_hits(held, window_s * 1_000_000), rest)
+            yield from _as_rows(pack(held), rest, made)
 
-    return packed
+    return read
 
 
-def _read_rows(made: pa.RecordBatch, rest: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Chunks and messages that are not plain, as rows of READ."""
-    packed = made.to_struct_array()
+def _as_rows(packed: pa.RecordBatch, rest: Sequence[pa.RecordBatch], made: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Chunks and messages that are not plain, as rows of `made`."""
+    kinds = list(made)[1:]
     yield pa.RecordBatch.from_arrays(
-        [packed, *(pa.nulls(len(packed), field.type) for field in list(READ)[1:])], schema=READ
+        [packed.to_struct_array(), *(pa.nulls(len(packed), field.type) for field in kinds)], schema=made
     )
     for batch in pa.Table.from_batches(rest).combine_chunks().to_batches():
-        others = [batch.column(field.name).cast(field.type) for field in list(READ)[1:]]
-        yield pa.RecordBatch.from_arrays([pa.nulls(len(batch), READ[0].type), *others], schema=READ)
+        others = [batch.column(field.name).cast(field.type) for field in kinds]
+        yield pa.RecordBatch.from_arrays([pa.nulls(len(batch), made[0].type), *others], schema=made)

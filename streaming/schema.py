@@ -25,8 +25,20 @@ def message_type(fields: tuple[str, ...]) -> StructType:
 CHUNK_TYPE = "eventAt timestamp, bucket smallint, origin string, hits binary"
 """streaming.chunks.CHUNK, in Spark's words."""
 
-READ_TYPE = f"packed struct<{CHUNK_TYPE}>, value binary, partition int, offset bigint, timestamp timestamp"
+MESSAGE_TYPE = "value binary, partition int, offset bigint, timestamp timestamp"
+READ_TYPE = f"packed struct<{CHUNK_TYPE}>, {MESSAGE_TYPE}"
 """streaming.reading.READ, in Spark's words."""
+
+ARCHIVED_TYPE = f"packed struct<events binary, count bigint>, {MESSAGE_TYPE}"
+"""streaming.reading.ARCHIVED, in Spark's words."""
+
+EVENT_TYPE = (
+    "timestamp timestamp, uiud string, sessionId string, pageUrl string, eventType string, lastPageVisited string, "
+    "pageTitle string, landingPage string, referrer string, eventId string, sentAt bigint, receivedAt bigint, "
+    "seq bigint, clockSkewed boolean, originalTimestamp bigint, robot boolean, extra string, kafkaPartition bigint, "
+    "kafkaOffset bigint, kafkaTimestamp timestamp, kafkaTopic string"
+)
+"""streaming.events.ROW, in Spark's words: the contract's event without batchKey, the topic at its end."""
 
 ROW_TYPE = (
     "uiud string, sessionId string, window_start timestamp, window_end timestamp, Pages array<string>, "

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from contract.names import HEARTBEAT, Kind, record_name
+from contract.names import Kind, record_name
 from streaming.checkpoint import Spans
 from streaming.publish import ROWS, Publisher
-from streaming.transform import to_bad_events, to_events, to_rows
+from streaming.transform import count_events, count_messages, to_bad_events, to_events, to_rows
 
 
 class StopAskedError(Exception):
@@ -115,26 +116,31 @@ class ArchiveSink:
         self.publisher = publisher
         self.gate = gate
 
-    def __call__(self, judged: DataFrame, batch_id: int) -> None:
+    def __call__(self, archive: DataFrame, batch_id: int) -> None:
         """Publish the batch; the refused messages take a second action only where there are any."""
         with self.gate.batch("archive"):
-            self.gate.results["archive", batch_id] = self._publish(judged, batch_id)
+            spread = archive.repartition(self.publisher.files_per_batch)
+            # The second action finds what the first one read, in place of reading the topic and its messages again.
+            spread.persist(StorageLevel.DISK_ONLY)
+            try:
+                self.gate.results["archive", batch_id] = self._publish(spread, batch_id)
+            finally:
+                spread.unpersist()
 
-    def _publish(self, judged: DataFrame, batch_id: int) -> dict[str, Any]:
+    def _publish(self, spread: DataFrame, batch_id: int) -> dict[str, Any]:
         refused = F.col("reason").isNotNull()
         counts = {
-            ROWS: F.count_if(~refused & (F.col("eventType") != HEARTBEAT)),
+            ROWS: F.sum(count_events()),
             "refused": F.count_if(refused),
-            "messages": F.count(F.lit(1)),
+            "messages": F.sum(count_messages()),
         }
-        spread = judged.repartition(self.publisher.files_per_batch)
         name, counted = self.publisher.publish(spread, Kind.EVENTS, batch_id, counts=counts, to_rows=to_events)
         bad = None
         if counted["refused"]:
             only = {ROWS: F.count(F.lit(1))}
-            spread = judged.where(refused).repartition(self.publisher.files_per_batch)
-            bad, _ = self.publisher.publish(spread, Kind.BAD, batch_id, counts=only, to_rows=to_bad_events)
-        # Spark's own count of rows in has each message twice where a second action was needed.
+            refusals = spread.where(refused)
+            bad, _ = self.publisher.publish(refusals, Kind.BAD, batch_id, counts=only, to_rows=to_bad_events)
+        # Spark's own count of rows in has a chunk as one.
         return {
             "rowsIn": counted["messages"],
             "rowsOut": counted[ROWS],

@@ -12,9 +12,20 @@ from contract.message import DERIVED_FROM
 from contract.names import HEARTBEAT, PAGEVIEW
 from contract.reasons import Reason
 from streaming.chunks import pack, unpack
+from streaming.events import unpack as unpack_events
 from streaming.plain import FUTURE_TOLERANCE_S
-from streaming.reading import read_and_pack
-from streaming.schema import CHUNK_TYPE, CORRUPT, MESSAGE_FIELDS, READ_TYPE, ROW_TYPE, SESSION_FIELDS, message_type
+from streaming.reading import read_and_pack, read_and_pack_events
+from streaming.schema import (
+    ARCHIVED_TYPE,
+    CHUNK_TYPE,
+    CORRUPT,
+    EVENT_TYPE,
+    MESSAGE_FIELDS,
+    READ_TYPE,
+    ROW_TYPE,
+    SESSION_FIELDS,
+    message_type,
+)
 
 DATE_TIME = r"\A\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d{3})?\z"
 EPOCH_MS = r"\A-?\d{1,15}\z"
@@ -137,10 +148,37 @@ def to_rows(closed: DataFrame, *, window_s: int, files: int = 1) -> DataFrame:
     return together.mapInArrow(unpack(window_s), ROW_TYPE)
 
 
-def to_events(judged: DataFrame) -> DataFrame:
-    """The contract's event rows, but for batchKey: one per accepted message that is no heartbeat."""
-    accepted = judged.where(F.col("reason").isNull() & (F.col("eventType") != HEARTBEAT))
-    return accepted.select(
+def to_archive(messages: DataFrame, *, topic: str) -> DataFrame:
+    """Messages on their way to the archive: plain ones packed into chunks of events, the others one by one.
+
+    In:  the columns of decode
+    Out: packed struct<events binary, count bigint>: a chunk, and how many events are in it; else null, and the message
+         is in the columns of judge, with value where it is refused only
+    """
+    read = messages.select("value", "partition", "offset", "timestamp")
+    read = read.mapInArrow(read_and_pack_events(), ARCHIVED_TYPE).withColumn("topic", F.lit(topic))
+    judged = judge(decode(read, keep=("packed",)))
+    judged = judged.withColumn("reason", F.when(F.col("packed").isNull(), F.col("reason")))
+    return judged.withColumn("value", F.when(F.col("reason").isNotNull(), F.col("value")))
+
+
+def count_events() -> Column:
+    """How many events a row of to_archive is."""
+    return F.coalesce("packed.count", (F.col("reason").isNull() & (F.col("eventType") != HEARTBEAT)).cast("bigint"))
+
+
+def count_messages() -> Column:
+    """How many messages a row of to_archive is."""
+    return F.coalesce("packed.count", F.lit(1))
+
+
+def to_events(archive: DataFrame) -> DataFrame:
+    """The contract's event rows, but for batchKey: one per accepted message that is no heartbeat.
+
+    In:  the columns of to_archive
+    """
+    rows = archive.where(count_events() > 0).select(
+        "packed",
         F.col("eventAt").alias("timestamp"),
         *("uiud", "sessionId", "pageUrl", "eventType"),
         *("lastPageVisited", "pageTitle", "landingPage", "referrer", "eventId"),
@@ -151,11 +189,15 @@ def to_events(judged: DataFrame) -> DataFrame:
         "extra",
         *KAFKA,
     )
+    return rows.mapInArrow(unpack_events, EVENT_TYPE).select(*rows.columns[1:])
 
 
-def to_bad_events(judged: DataFrame) -> DataFrame:
-    """The contract's bad_event rows, but for batchKey: one per refused message, with its bytes."""
-    return judged.where(F.col("reason").isNotNull()).select(
+def to_bad_events(archive: DataFrame) -> DataFrame:
+    """The contract's bad_event rows, but for batchKey: one per refused message, with its bytes.
+
+    In:  the columns of to_archive
+    """
+    return archive.where(F.col("reason").isNotNull()).select(
         "reason",
         F.lit("streaming").alias("stage"),
         F.lit("webevents").alias("processor"),
@@ -165,11 +207,6 @@ def to_bad_events(judged: DataFrame) -> DataFrame:
         "eventId",
         *KAFKA,
     )
-
-
-def to_archive(judged: DataFrame) -> DataFrame:
-    """All that to_events and to_bad_events need; the bytes of accepted messages are let go."""
-    return judged.withColumn("value", F.when(F.col("reason").isNotNull(), F.col("value")))
 
 
 def _is_not_utf8(text: Column) -> Column:

@@ -93,7 +93,7 @@ def kafka(values: Sequence[bytes | None]) -> pa.RecordBatch:
 def read(values: Sequence[bytes | None] | pa.RecordBatch) -> tuple[dict[int, Hit], list[int]]:
     """Offset -> hit, and the offsets of what is left; each message is in one of the two."""
     batch = values if isinstance(values, pa.RecordBatch) else kafka(values)
-    hits, rest = plain.read(batch)
+    hits, rest = plain.read_hits(batch)
     assert hits.schema == plain.HITS
     assert hits.column("kafkaOffset") == batch.column("offset")
     assert hits.column("kafkaPartition").to_pylist() == batch.column("partition").to_pylist()
@@ -178,7 +178,7 @@ def test_hits_do_not_keep_the_messages_that_they_are_of() -> None:
     with pa.ipc.open_stream(pa.BufferReader(content.to_pybytes())) as stream:
         for batch in stream:
             # serialize() makes a buffer of its own, as the socket from Spark does.
-            held.append(plain.read(pa.ipc.read_record_batch(batch.serialize(), MESSAGES))[0])
+            held.append(plain.read_hits(pa.ipc.read_record_batch(batch.serialize(), MESSAGES))[0])
     assert sum(batch.num_rows for batch in held) == 4_000
     assert pa.total_allocated_bytes() - before < 4_000_000, "60 MB of messages"
 

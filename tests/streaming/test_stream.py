@@ -181,6 +181,16 @@ def test_a_replayed_archive_batch_makes_good_only_what_is_missing(run: Run) -> N
     assert [len(run.rows("events")), len(run.rows("bad"))] == [1, 1]
 
 
+def test_a_batch_with_refused_messages_reads_the_topic_once(run: Run) -> None:
+    plain = [pageview(at("10:00"), eventId=f"e{number}") for number in range(5)]
+    run.send(*plain, b"junk", beat(at("10:00")), pageview(at("10:00")), b"more")
+    assert [report["numInputRows"] for report in run.drain_archive()] == [9]
+    told = run.gate.results["archive", 0]
+    assert {name: told[name] for name in ("rowsIn", "rowsOut", "refused")} == {"rowsIn": 9, "rowsOut": 6, "refused": 2}
+    assert [len(run.rows("events")), len(run.rows("bad"))] == [6, 2]
+    assert run.spark.sparkContext._jsc.getPersistentRDDs().size() == 0  # type: ignore[union-attr]
+
+
 def test_an_empty_batch_publishes_no_object_but_its_record(run: Run) -> None:
     run.send(beat(at("10:00")))
     run.drain_sessions()

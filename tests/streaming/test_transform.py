@@ -244,7 +244,7 @@ def test_a_landing_referrer_is_null_where_nobody_landed(spark: SparkSession) -> 
 def test_accepted_messages_are_events_and_refused_ones_bad_events_with_their_bytes(spark: SparkSession) -> None:
     values = [pageview(at("10:00"), eventId="e1", sentAt=5, extra='{"a":1}'), b"\xff", None, beat(at("10:00"))]
     values.append(pageview(at("10:00"), eventType="click", sessionId=7))
-    archive = transform.to_archive(transform.judge(transform.decode(messages(spark, values))))
+    archive = transform.to_archive(messages(spark, values), topic="webevent")
     events = transform.to_events(archive).orderBy("kafkaOffset").collect()
     assert [(row.eventId[:8], row.eventType, row.sessionId, row.sentAt, row.extra) for row in events] == [
         ("e1", "Pageview", "s1", 5, '{"a":1}'), ("content-", "click", "7", None, None),
@@ -270,7 +270,7 @@ def spark_type(avro: Any) -> str:
 
 @pytest.mark.parametrize("name", ["session", "event", "bad_event"])
 def test_columns_are_those_of_the_avro_schema(spark: SparkSession, name: str) -> None:
-    archive = transform.to_archive(transform.judge(transform.decode(messages(spark, []))))
+    archive = transform.to_archive(messages(spark, []), topic="webevent")
     frames = {
         "session": sessions(messages(spark, [])),
         "event": transform.to_events(archive),

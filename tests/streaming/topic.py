@@ -19,7 +19,7 @@ from streaming.checkpoint import Checkpoint
 from streaming.publish import Publisher
 from streaming.sinks import ArchiveSink, Gate, SessionsSink
 from streaming.storage import FolderStore
-from streaming.transform import decode, judge, to_archive, to_chunks, to_closed, to_rows
+from streaming.transform import to_archive, to_chunks, to_closed, to_rows
 
 KAFKA_SOURCE = "value binary, topic string, partition int, offset long, timestamp timestamp"
 KAFKA_TIME = datetime(2015, 5, 18, tzinfo=timezone.utc)
@@ -109,7 +109,7 @@ class Run:
     def drain_archive(self) -> list[dict[str, Any]]:
         """Run the archive query until all is read; its progress reports."""
         sink = ArchiveSink(self.publisher("archive", Kind.EVENTS, Kind.BAD), self.gate)
-        return self._drain(to_archive(judge(decode(self.source()))), "archive", sink)
+        return self._drain(to_archive(self.source(), topic="webevent"), "archive", sink)
 
     def _drain(self, rows: DataFrame, name: str, sink: Any) -> list[dict[str, Any]]:
         writer = rows.writeStream.queryName(name).foreachBatch(sink)
