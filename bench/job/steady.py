@@ -65,6 +65,8 @@ def main() -> int:
     finally:
         process.stop()
     console.print(to_table(found))
+    told = ", ".join(f"{query} {count:,}" for query, count in found["behind"].items())
+    console.print(f"messages in no batch yet when the last one had been sent: {told}")
     if given.json is not None:
         given.json.write_text(json.dumps(found, indent=1) + "\n")
     wrong = [window for window, (sent, kept) in found["windows"].items() if sent != kept]
@@ -92,6 +94,7 @@ def run(servers: str, state: Path, given: argparse.Namespace) -> dict[str, Any]:
                 samples.append({"second": passed, **usage(job.process.pid)})
                 progress.update(task, completed=min(passed, given.seconds))
         sent = json.loads(sender.communicate()[0])
+        behind = to_behind(job.batches(), sent["sent"])
         catch_up_s = wait_for_the_end(job, sent["sent"])
         job.stop()
     finally:
@@ -105,7 +108,7 @@ def run(servers: str, state: Path, given: argparse.Namespace) -> dict[str, Any]:
         "given": {"rate": given.rate, "seconds": given.seconds, "visitors": given.visitors, "hot": given.hot,
                   "window_seconds": given.window_seconds, "watermark_seconds": given.watermark_seconds,
                   "trigger_s": given.trigger, "archive": given.archive},
-        "sent": sent["sent"], "sender_longest_burst_s": sent["longest_burst_s"], "catch_up_s": catch_up_s,
+        "sent": sent["sent"], "behind": behind, "sender_longest_burst_s": sent["longest_burst_s"], "catch_up_s": catch_up_s,
         "batches": [to_batch(batch) for batch in batches], "samples": samples, "windows": windows,
     }  # fmt: skip
 
@@ -138,6 +141,14 @@ def start_sender(place: Run, given: argparse.Namespace) -> "subprocess.Popen[str
 def sessions_batches(job: Job) -> list[Mapping[str, Any]]:
     """The batches so far, those of the archive left out."""
     return [batch for batch in job.batches() if batch["query"] == "sessions"]
+
+
+def to_behind(batches: Sequence[Mapping[str, Any]], sent: int) -> dict[str, int]:
+    """Query -> messages of those sent that are in none of its batches so far."""
+    read: Counter[str] = Counter()
+    for batch in batches:
+        read[batch["query"]] += batch["rowsIn"]
+    return {query: sent - count for query, count in sorted(read.items())}
 
 
 def wait_for_the_end(job: Job, sent: int) -> float:

@@ -69,6 +69,11 @@ def test_thirds_have_every_value_once_and_in_order():
         assert [value for third in steady.thirds(list(range(size))) for value in third] == list(range(size))
 
 
+def test_a_query_is_behind_by_what_is_in_none_of_its_batches():
+    batches = [{"query": "sessions", "rowsIn": 7}, {"query": "archive", "rowsIn": 3}, {"query": "sessions", "rowsIn": 2}]
+    assert steady.to_behind(batches, 10) == {"archive": 7, "sessions": 1}
+
+
 def test_cores_are_processor_seconds_between_samples():
     samples = [{"second": 5.0, "cpu_s": 10.0}, {"second": 10.0, "cpu_s": 15.0}, {"second": 14.0, "cpu_s": 17.0}]
     assert steady.cores(samples) == [1.0, 0.5]
