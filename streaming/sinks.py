@@ -140,7 +140,7 @@ class ArchiveSink:
             only = {ROWS: F.count(F.lit(1))}
             refusals = spread.where(refused)
             bad, _ = self.publisher.publish(refusals, Kind.BAD, batch_id, counts=only, to_rows=to_bad_events)
-        # Spark's own count of rows in has a chunk as one.
+        # Spark's own count of rows in grows where a lost part of the batch is read again.
         return {
             "rowsIn": counted["messages"],
             "rowsOut": counted[ROWS],

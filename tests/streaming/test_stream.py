@@ -181,13 +181,17 @@ def test_a_replayed_archive_batch_makes_good_only_what_is_missing(run: Run) -> N
     assert [len(run.rows("events")), len(run.rows("bad"))] == [1, 1]
 
 
-def test_a_batch_with_refused_messages_reads_the_topic_once(run: Run) -> None:
+@pytest.mark.parametrize("files", [1, 3])
+def test_a_batch_with_refused_messages_reads_the_topic_once(run: Run, files: int) -> None:
+    run.files_per_batch = files
     plain = [pageview(at("10:00"), eventId=f"e{number}") for number in range(5)]
     run.send(*plain, b"junk", beat(at("10:00")), pageview(at("10:00")), b"more")
     assert [report["numInputRows"] for report in run.drain_archive()] == [9]
     told = run.gate.results["archive", 0]
     assert {name: told[name] for name in ("rowsIn", "rowsOut", "refused")} == {"rowsIn": 9, "rowsOut": 6, "refused": 2}
-    assert [len(run.rows("events")), len(run.rows("bad"))] == [6, 2]
+    written = [row for name in run.objects() if name.endswith(".avro") for row in run.read(name)]
+    assert sorted(row["kafkaOffset"] for row in written if "payload" in row) == [5, 8]
+    assert sorted(row["kafkaOffset"] for row in written if "payload" not in row) == [0, 1, 2, 3, 4, 7]
     assert run.spark.sparkContext._jsc.getPersistentRDDs().size() == 0  # type: ignore[union-attr]
 
 
