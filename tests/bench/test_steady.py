@@ -70,7 +70,11 @@ def test_thirds_have_every_value_once_and_in_order():
 
 
 def test_a_query_is_behind_by_what_is_in_none_of_its_batches():
-    batches = [{"query": "sessions", "rowsIn": 7}, {"query": "archive", "rowsIn": 3}, {"query": "sessions", "rowsIn": 2}]
+    batches = [
+        {"query": "sessions", "rowsIn": 7},
+        {"query": "archive", "rowsIn": 3},
+        {"query": "sessions", "rowsIn": 2},
+    ]
     assert steady.to_behind(batches, 10) == {"archive": 7, "sessions": 1}
 
 
