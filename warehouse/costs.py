@@ -4,7 +4,7 @@ Everything measured stands here only. Prices are dollars at us-central1, without
 """
 
 # Measured: SESSIONS_CPU_S, ARCHIVE_CPU_S, COLLECTOR_CPU_S, TOPIC_BYTES, EVENTS_OBJECT_BYTES, SESSIONS_OBJECT_BYTES,
-# PAGEVIEWS_PER_SESSION, CALLS_PER_LOAD; docs/performance.md has how, and on what. What is in ESTIMATES is not measured yet.
+# PAGEVIEWS_PER_SESSION, CALLS_PER_LOAD; docs/performance.md has how, and on what. What is in ESTIMATES is not measured.
 
 SESSIONS_CPU_S = 10.8
 """CPU-seconds of the sessions query per million pageviews, once it runs. docs/performance.md"""

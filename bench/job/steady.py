@@ -108,7 +108,8 @@ def run(servers: str, state: Path, given: argparse.Namespace) -> dict[str, Any]:
         "given": {"rate": given.rate, "seconds": given.seconds, "visitors": given.visitors, "hot": given.hot,
                   "window_seconds": given.window_seconds, "watermark_seconds": given.watermark_seconds,
                   "trigger_s": given.trigger, "archive": given.archive},
-        "sent": sent["sent"], "behind": behind, "sender_longest_burst_s": sent["longest_burst_s"], "catch_up_s": catch_up_s,
+        "sent": sent["sent"], "behind": behind, "catch_up_s": catch_up_s,
+        "sender_longest_burst_s": sent["longest_burst_s"],
         "batches": [to_batch(batch) for batch in batches], "samples": samples, "windows": windows,
     }  # fmt: skip
 
