@@ -29,9 +29,7 @@ LIMIT = "limit: orjson and a dict of lists"
 WINDOW_S = 1800
 BATCH = 2000
 """Messages that Spark hands over at a time (streaming.session)."""
-MESSAGES = pa.schema(
-    [("value", pa.binary()), ("partition", pa.int32()), ("offset", pa.int64()), ("timestamp", plain.TIME)]
-)
+MESSAGES = pa.schema(reading.MESSAGE)
 console = make_console()
 
 
