@@ -19,6 +19,7 @@ MODULES = {
     "function": "bench.function.run",
     "tag": "bench.tag.run",
     "reading": "bench.job.reading",
+    "steps": "bench.job.steps",
     "steady": "bench.job.steady",
     "growth": "bench.job.growth",
     "end-to-end": "bench.end_to_end.run",
@@ -35,6 +36,7 @@ Measure a part of the pipeline beside its peers, on this machine and in one run.
   tag         bytes of the tag, milliseconds of the browser's main thread and requests a pageview (needs Chromium and,
               for peers' tags, npm)
   reading     Python's part of the job, a message, beside the limit program's loop
+  steps       both queries of the job step by step, as batches
   steady      the job while pageviews arrive, with a million open sessions: lag, memory, batches
   growth      the job on one, two, four and eight million pageviews: CPU time, memory, checkpoint
   end-to-end  from the click to the row of each table, stage by stage, on the whole local cloud

@@ -6,6 +6,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 from streaming.settings import Settings
 
+FETCH = {
+    # Spark asks the client for its position and end after every poll, and what was fetched ahead is lost: few large
+    # polls, each bounded by the bytes of one fetch.
+    "kafka.max.poll.records": "50000",
+    "kafka.max.partition.fetch.bytes": str(4 << 20),
+}
+
 
 def client_options(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
     """The Kafka client's own settings, secrets resolved. Not to be logged."""
@@ -23,10 +30,7 @@ def read_topic(spark: SparkSession, settings: Settings, client: Mapping[str, str
         **starting_options(settings.starting_offsets),
         "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
         "failOnDataLoss": "true",
-        # Spark asks the client for its position and end after every poll, and what was fetched ahead is lost: few large
-        # polls, each bounded by the bytes of one fetch.
-        "kafka.max.poll.records": "50000",
-        "kafka.max.partition.fetch.bytes": str(4 << 20),
+        **FETCH,
         # Ten tries in ten seconds: a broker that restarts is no reason to fail a batch.
         "fetchOffset.numRetries": "10",
         "fetchOffset.retryIntervalMs": "1000",

@@ -136,6 +136,7 @@ def reckon(given: PlanSettings) -> Needs:
     peak_batch = ceil(peak_per_s * given.trigger)
     peak_bytes = peak_batch * costs.EVENTS_OBJECT_BYTES
     files = ceil(peak_bytes / costs.OBJECT_BYTES) if peak_bytes > 2 * costs.OBJECT_BYTES else 1
+    session_bytes = costs.SESSIONS_ROW_BYTES / given.pageviews_per_session + costs.SESSIONS_HIT_BYTES
     open_pageviews = peak_per_s * (costs.WINDOW_S + costs.WATERMARK_S)
     return Needs(
         peak_per_s=round(peak_per_s, 3),
@@ -147,11 +148,11 @@ def reckon(given: PlanSettings) -> Needs:
         loads_per_table=batches,
         pageviews_per_peak_batch=peak_batch,
         files_per_batch=files,
-        peak_state_bytes=ceil(open_pageviews / given.pageviews_per_session) * costs.STATE_BYTES,
+        peak_state_bytes=ceil(open_pageviews * costs.STATE_BYTES),
         topic_bytes=pageviews * costs.TOPIC_BYTES,
         kafka_disk_bytes=pageviews * costs.TOPIC_BYTES * given.retention_days * given.replicas,
         object_bytes=pageviews * (costs.EVENTS_OBJECT_BYTES + costs.SESSIONS_OBJECT_BYTES),
-        table_bytes=pageviews * (costs.EVENTS_TABLE_BYTES + costs.SESSIONS_TABLE_BYTES),
+        table_bytes=ceil(pageviews * (costs.EVENTS_TABLE_BYTES + session_bytes)),
         operations=ticks * (costs.OPERATIONS_PER_BATCH + costs.OPERATIONS_PER_PARTITION * given.shuffle_partitions),
         invocations=batches * (costs.OBJECTS_PER_BATCH + (2 * files if files > 1 else 0)),
         bigquery_calls=2 * batches * costs.CALLS_PER_LOAD,

@@ -1,5 +1,6 @@
 """One program, one run: CPU-seconds of all its processes, wall seconds, and whether its rows are right."""
 
+import json
 import os
 import shutil
 import signal
@@ -19,9 +20,10 @@ REAP = Path(__file__).with_name("reap.py")
 
 @dataclass(frozen=True)
 class Measured:
-    """`cpu_s`: user and system time of the program and of all that it started; `peak_bytes`: of the largest one."""
+    """`cpu_s`: user and system time of all processes, and `cpu_s_of` by their names; `peak_bytes`: of the largest."""
 
     cpu_s: float
+    cpu_s_of: Mapping[str, float]
     wall_s: float
     peak_bytes: int
     right: bool
@@ -53,4 +55,5 @@ def measure(command: Callable[[Run], Sequence[str]], run: Run, topic: Mapping[st
     found = check(run.out)
     right = all(found[name] == topic[name] for name in ("rows", "pageviews", "digest"))
     late, size = int(found["late"]), int(found["bytes"])
-    return Measured(float(used.read_text()), wall_s, rusage.ru_maxrss * 1024, right, late, size)
+    cpu_s_of = json.loads(used.read_text())
+    return Measured(sum(cpu_s_of.values()), cpu_s_of, wall_s, rusage.ru_maxrss * 1024, right, late, size)

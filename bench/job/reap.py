@@ -2,17 +2,20 @@
 
     python reap.py FILE COMMAND [ARGUMENT]...
 
-FILE is given the seconds, user and system, as a number. Nothing that waits for its children knows them all: Spark's
-daemon of Python workers lets the kernel forget them, with their time. So every process below this one is looked at
-until it is gone, and the last look counts: STEP_S of each is what may be missing. Ends with the command's exit code.
+FILE is given the seconds, user and system, of each program by its name: {"java": 98.5, "python3": 40.1}. Nothing
+that waits for its children knows them all: Spark's daemon of Python workers lets the kernel forget them, with their
+time. So every process below this one is looked at until it is gone, and the last look counts: STEP_S of each is what
+may be missing. Ends with the command's exit code.
 """
 
 import ctypes
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -25,7 +28,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 def main(file: Path, command: list[str]) -> int:
     """Run, watch, wait. What a process leaves behind becomes a child of this one."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    used: dict[tuple[int, int], float] = {}
+    used: dict[tuple[int, int], tuple[str, float]] = {}
     process = subprocess.Popen(command)
     while process.poll() is None:
         look(os.getpid(), used)
@@ -38,18 +41,22 @@ def main(file: Path, command: list[str]) -> int:
                 os.kill(orphan, signal.SIGKILL)
             os.waitpid(orphan, os.WNOHANG)
         time.sleep(STEP_S)
-    file.write_text(str(sum(used.values())))
+    total: Counter[str] = Counter()
+    for name, seconds in used.values():
+        total[name] += seconds
+    file.write_text(json.dumps(total))
     return process.returncode
 
 
-def look(pid: int, used: dict[tuple[int, int], float]) -> None:
-    """Set the processor seconds so far of every process below `pid`, by its id and the moment of its start."""
+def look(pid: int, used: dict[tuple[int, int], tuple[str, float]]) -> None:
+    """Set name and processor seconds so far of every process below `pid`, by its id and the moment of its start."""
     for child in children(pid):
         try:
-            fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+            name, _, rest = Path(f"/proc/{child}/stat").read_text().partition("(")[2].rpartition(")")
         except OSError:
             continue
-        used[child, int(fields[19])] = (int(fields[11]) + int(fields[12])) / TICKS
+        fields = rest.split()
+        used[child, int(fields[19])] = name, (int(fields[11]) + int(fields[12])) / TICKS
         look(child, used)
 
 

@@ -1,13 +1,14 @@
-"""Where the job's CPU time goes: each step of it as a batch query of its own, on top of the steps before.
+"""Where the job's CPU time goes: each step of both its queries as a batch query, on top of the steps before.
 
     python -m bench.job.steps [--pageviews 2000000] [--rounds 3] [--state DIR]
 
-CPU-seconds of Spark's processes per million pageviews, after a first round that warms up. What the stream takes
-beyond the last step is its state: rows are put into it, taken out and put together again.
+CPU-seconds of Spark's processes per million pageviews, after a first round that warms up. What the sessions stream
+takes beyond its last step is its state: rows are put into it, taken out and put together again.
 """
 
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -55,50 +56,81 @@ def drive(servers: str, topic: str, messages: int, out: Path, rounds: int) -> No
     # In the stream the watermark keeps the filter of window() above the parser; here it would parse twice.
     spark.conf.set("spark.sql.optimizer.excludedRules", "org.apache.spark.sql.catalyst.optimizer.PushDownPredicates")
     pid: int = spark._jvm.java.lang.ProcessHandle.current().pid()  # type: ignore[union-attr]
-    steps = to_steps(spark, servers, topic, out)
-    found: dict[str, list[float]] = {name: [] for name in steps}
+    queries = to_steps(spark, servers, topic, out)
+    steps = {(query, name): step for query, chain in queries.items() for name, step in chain.items()}
+    found: dict[tuple[str, str], list[float]] = {key: [] for key in steps}
     for number in range(rounds + 1):
-        for name, step in steps.items():
+        for key, step in steps.items():
             before = cpu_s(pid)
             step()
             if number:
-                found[name].append((cpu_s(pid) - before) / messages * 1e6)
-    print(f"\n{'step':<42}{'CPU-s per million':>18}{'of its own':>12}")
-    last = 0.0
-    for name, values in found.items():
-        middle = statistics.median(values)
-        print(f"{name:<42}{middle:>18.1f}{middle - last:>12.1f}")
-        last = middle
+                found[key].append((cpu_s(pid) - before) / messages * 1e6)
+    print(f"\n{'query':<10}{'step':<42}{'CPU-s per million':>18}{'of its own':>12}")
+    for query, chain in queries.items():
+        last = 0.0
+        for name in chain:
+            middle = statistics.median(found[query, name])
+            print(f"{query:<10}{name:<42}{middle:>18.1f}{middle - last:>12.1f}")
+            last = middle
 
 
-def to_steps(spark: Any, servers: str, topic: str, out: Path) -> Mapping[str, Callable[[], None]]:
-    """name -> what runs it. Each has the steps before it in it."""
-    import shutil
-
+def to_steps(spark: Any, servers: str, topic: str, out: Path) -> Mapping[str, Mapping[str, Callable[[], None]]]:
+    """query -> name of a step -> what runs it. Each has the steps of its query before it in it."""
+    from pyspark import StorageLevel
     from pyspark.sql import functions as F
 
-    from contract.schemas import schema_text
     from streaming import transform as job
-    from streaming.publish import write_avro
+    from streaming.source import FETCH
 
-    options = {"kafka.bootstrap.servers": servers, "subscribe": topic, "startingOffsets": "earliest"}
+    options = {"kafka.bootstrap.servers": servers, "subscribe": topic, "startingOffsets": "earliest", **FETCH}
     messages = spark.read.format("kafka").options(**options).load()
     chunks = job.to_chunks(messages, window_s=WINDOW_S)
     rows = job.to_rows(job.to_closed(chunks, window_s=WINDOW_S), window_s=WINDOW_S)
+    archive = job.to_archive(messages, topic=topic)
+    spread = archive.repartition(1)
 
-    def write() -> None:
-        shutil.rmtree(out, ignore_errors=True)
-        write_avro(rows.withColumn("batchKey", F.lit("bench")), out.as_uri(), schema_text("session"))
+    def read() -> None:
+        drop(messages.select("value"))
 
-    def drop(frame: Any) -> Callable[[], None]:
-        return lambda: frame.write.format("noop").mode("overwrite").save()
+    def archive_all() -> None:
+        spread.persist(StorageLevel.DISK_ONLY)
+        try:
+            write(job.to_events(spread), out, "event")
+            write(job.to_bad_events(spread.where(F.col("reason").isNotNull())), out, "bad_event")
+        finally:
+            spread.unpersist(blocking=True)
 
     return {
-        "read Kafka": drop(messages.select("value")),
-        "read and pack: messages into chunks": drop(chunks),
-        "shuffle the chunks, unpack, to rows": drop(rows),
-        "write one Avro file": write,
+        "sessions": {
+            "read Kafka": read,
+            "read and pack: messages into chunks": lambda: drop(chunks),
+            "shuffle the chunks, unpack, to rows": lambda: drop(rows),
+            "write one Avro file": lambda: write(rows, out, "session"),
+        },
+        "archive": {
+            "read Kafka": read,
+            "read and pack: messages into chunks": lambda: drop(archive),
+            "shuffle the chunks, unpack, to rows": lambda: drop(job.to_events(spread)),
+            "write one Avro file": lambda: write(job.to_events(spread), out, "event"),
+            "keep the batch, write what was refused": archive_all,
+        },
     }
+
+
+def drop(frame: Any) -> None:
+    """Compute all rows and keep none."""
+    frame.write.format("noop").mode("overwrite").save()
+
+
+def write(frame: Any, out: Path, schema: str) -> None:
+    """As the job writes a batch."""
+    from pyspark.sql import functions as F
+
+    from contract.schemas import schema_text
+    from streaming.publish import write_avro
+
+    shutil.rmtree(out, ignore_errors=True)
+    write_avro(frame.withColumn("batchKey", F.lit("bench")), out.as_uri(), schema_text(schema))
 
 
 def cpu_s(pid: int) -> float:

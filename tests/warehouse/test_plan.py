@@ -92,9 +92,19 @@ def test_a_month_of_the_smallest_cluster_is_its_vcpus_times_its_hours() -> None:
 
 def test_storage_is_half_as_dear_after_90_days() -> None:
     young, old = (plan(100_000_000, keep_days=days).month["BigQuery storage"] for days in (90, 180))
-    table_gib = 100_000_000 * (costs.EVENTS_TABLE_BYTES + costs.SESSIONS_TABLE_BYTES) * 90 / 2**30
+    a_pageview = costs.EVENTS_TABLE_BYTES + costs.SESSIONS_ROW_BYTES / 2.8 + costs.SESSIONS_HIT_BYTES
+    table_gib = 100_000_000 * a_pageview * 90 / 2**30
     assert young == pytest.approx((table_gib - 10) * 0.02)
     assert old - young == pytest.approx(table_gib * 0.01)
+
+
+def test_a_row_of_a_session_is_shared_by_its_pageviews() -> None:
+    one, ten = (plan(1_000_000, pageviews_per_session=each).needs.table_bytes for each in (1.0, 10.0))
+    assert one - ten == 900_000 * costs.SESSIONS_ROW_BYTES
+
+
+def test_the_state_holds_what_comes_in_a_window_and_the_watermarks_delay() -> None:
+    assert plan(86_400, peak=3.0).needs.peak_state_bytes == 3 * 2_000 * costs.STATE_BYTES
 
 
 def test_kafkas_disk_holds_all_copies_for_the_retention() -> None:
