@@ -110,7 +110,7 @@ def damaged(name: str) -> ConfigError:
     """The failure for a checkpoint file that cannot be read."""
     return ConfigError(
         f"the checkpoint is damaged: {name} is missing or cannot be read; "
-        "restore it from a copy, or start on a new checkpoint"
+        "restore its newest copy, or start on a new checkpoint"
     )
 
 

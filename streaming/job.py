@@ -68,6 +68,8 @@ def run(spark: SparkSession, settings: Settings, environ: Mapping[str, str]) -> 
     preflight.check_topic(spark, settings.topic, client)
     store = open_store(settings.target)
     store.check()
+    preflight.check_goes_on(checkpoints["sessions"], settings.topic, store, Kind.SESSIONS)
+    preflight.check_goes_on(checkpoints["archive"], settings.topic, store, Kind.EVENTS, Kind.BAD)
     lay_out_state(spark, settings, checkpoints["sessions"])
     gate = Gate()
     stop_on_sigterm(spark, gate)

@@ -12,10 +12,12 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from contract.failures import ConfigError, TransientError
+from contract.names import BatchObject, Kind, record_name
 from contract.settings import nearest
 from streaming.checkpoint import Checkpoint
 from streaming.session import PARTITIONS, PROVIDER, PROVIDERS, is_local
 from streaming.settings import Settings
+from streaming.storage import Store
 
 BROKER_WITHIN_MS = 10_000
 NEEDED = {
@@ -116,6 +118,32 @@ def check_checkpoint(checkpoint: Checkpoint, settings: Settings) -> None:
                 f"first batch, and Spark goes on with that whatever is asked; give {flag} {was}, or start on a new "
                 "checkpoint"
             )
+
+
+def check_goes_on(checkpoint: Checkpoint, topic: str, store: Store, *kinds: Kind) -> None:
+    """Raise ConfigError where the checkpoint is of another topic, or is an older copy.
+
+    After an older copy a batch that has been published would be planned anew, to end elsewhere, and its object taken
+    for this one's: messages between the two ends would be in none.
+    """
+    query_id, batches = checkpoint.query_id(), checkpoint.batches("offsets")
+    read = (checkpoint.planned(batches[-1]).ends if batches else None) or {topic: {}}
+    if topic not in read:
+        raise ConfigError(
+            f"--topic cannot change on the checkpoint {checkpoint.path}: it has read {', '.join(read)}; give "
+            f"--topic {', '.join(read)}, or start on a new checkpoint"
+        )
+    if query_id is None:
+        return
+    following = batches[-1] + 1 if batches else 0
+    forms = [BatchObject(kind, query_id, following, manifest=form).name for kind in kinds for form in (False, True)]
+    published = next((name for name in (record_name(query_id, following), *forms) if store.exists(name)), None)
+    if published is not None:
+        raise ConfigError(
+            f"the checkpoint {checkpoint.path} is an older copy: it ends before batch {following}, and {published} has "
+            "been published; to go on from it would leave messages out. Restore the newest one, or start on a new "
+            "checkpoint"
+        )
 
 
 def check_topic(spark: SparkSession, topic: str, client: Mapping[str, str]) -> None:

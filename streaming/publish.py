@@ -82,7 +82,8 @@ class Publisher:
         batch = f"{self.stage}/{target.kind.value}/{target.query_id}/batch={target.batch_id:012d}"
         folder = f"{batch}/attempt={attempt}"
         write_avro(rows, folder, schema_text(target.kind.schema))
-        count = int(observed.get[ROWS])
+        # A sum over no rows is null: a batch may be offsets without a message, as the end of a transaction leaves them.
+        count = int(observed.get[ROWS] or 0)
         if count:
             files = self.checkpoint.files
             staged = [f"{folder}/{name}" for name in files.names(folder) if name.endswith(".avro")]

@@ -1,6 +1,7 @@
 """Faults that are told before the first batch."""
 
 import json
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -9,10 +10,13 @@ import pytest
 from pyspark.sql import SparkSession
 
 from contract.failures import ConfigError, TransientError
+from contract.names import Kind
 from contract.settings import read_flags
 from streaming import preflight
 from streaming.checkpoint import Checkpoint
 from streaming.settings import Settings
+from streaming.storage import FolderStore
+from tests.streaming.topic import Run, at, pageview
 
 
 def settings(*flags: str) -> Settings:
@@ -134,6 +138,74 @@ def test_what_is_baked_into_the_checkpoint_cannot_change(
     preflight.check_checkpoint(checkpoint, settings("--shuffle-partitions", "8"))
     with pytest.raises(ConfigError, match=told):
         preflight.check_checkpoint(checkpoint, settings(*flags))
+
+
+def checkpoint_of(spark: SparkSession, root: Path, batches: int) -> Checkpoint:
+    """A checkpoint with so many batches of the topic webevent planned."""
+    (root / "offsets").mkdir(parents=True)
+    (root / "metadata").write_text('{"id":"11111111-2222-3333-4444-555555555555"}')
+    for batch_id in range(batches):
+        (root / f"offsets/{batch_id}").write_text(f'v1\n{{"batchWatermarkMs":0}}\n{{"webevent":{{"0":{batch_id}}}}}')
+    return Checkpoint(spark, root.as_uri())
+
+
+PUBLISHED = {
+    "its record": "batches/v1/11111111-2222-3333-4444-555555555555/batch={}.json",
+    "its object": "events/v1/11111111-2222-3333-4444-555555555555/batch={}.avro",
+    "its manifest": "events/v1/11111111-2222-3333-4444-555555555555/batch={}.manifest.json",
+    "its object of refused messages": "bad/v1/11111111-2222-3333-4444-555555555555/batch={}.avro",
+}
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("published", PUBLISHED.values(), ids=PUBLISHED)
+@pytest.mark.parametrize("batches", [0, 3])
+def test_a_batch_that_the_checkpoint_does_not_know_of_is_told(
+    spark: SparkSession, tmp_path: Path, published: str, batches: int
+) -> None:
+    store = FolderStore(tmp_path / "bucket")
+    checkpoint = checkpoint_of(spark, tmp_path / "checkpoint", batches)
+    if batches:
+        # The newest one that it knows of may have been published: a crash before the commit leaves it so.
+        store.create(published.format(f"{batches - 1:012d}"), b"")
+    preflight.check_goes_on(checkpoint, "webevent", store, Kind.EVENTS, Kind.BAD)
+    store.create(published.format(f"{batches:012d}"), b"")
+    with pytest.raises(ConfigError, match=f"is an older copy: it ends before batch {batches}, and .*={batches:012d}"):
+        preflight.check_goes_on(checkpoint, "webevent", store, Kind.EVENTS, Kind.BAD)
+
+
+@pytest.mark.spark
+def test_an_older_copy_of_both_queries_checkpoints_is_told(spark: SparkSession, tmp_path: Path) -> None:
+    run = Run(spark, tmp_path)
+    kinds = {"sessions": [Kind.SESSIONS], "archive": [Kind.EVENTS, Kind.BAD]}
+
+    def check(folder: str) -> None:
+        for name, of in kinds.items():
+            checkpoint = Checkpoint(spark, (tmp_path / folder / name).as_uri())
+            preflight.check_goes_on(checkpoint, "webevent", FolderStore(tmp_path / "bucket"), *of)
+
+    for number in range(2):
+        run.send(pageview(at("10:00")))
+        run.drain_sessions()
+        run.drain_archive()
+        check("checkpoint")
+        shutil.copytree(tmp_path / "checkpoint", tmp_path / f"copy-{number}")
+    check("copy-1")
+    with pytest.raises(ConfigError, match="copy-0/sessions is an older copy"):
+        check("copy-0")
+    kinds.pop("sessions")
+    with pytest.raises(ConfigError, match="copy-0/archive is an older copy: it ends before batch 1, and events/"):
+        check("copy-0")
+
+
+@pytest.mark.spark
+def test_a_checkpoint_of_another_topic_is_told(spark: SparkSession, tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "bucket")
+    checkpoint = checkpoint_of(spark, tmp_path / "checkpoint", 1)
+    with pytest.raises(ConfigError, match="--topic cannot change .*: it has read webevent; give --topic webevent, or"):
+        preflight.check_goes_on(checkpoint, "webevent.backfill", store)
+    new = checkpoint_of(spark, tmp_path / "new", 0)
+    preflight.check_goes_on(new, "webevent.backfill", store)
 
 
 PLACES = {

@@ -195,8 +195,9 @@ def test_a_batch_with_refused_messages_reads_the_topic_once(run: Run, files: int
     assert run.spark.sparkContext._jsc.getPersistentRDDs().size() == 0  # type: ignore[union-attr]
 
 
-def test_an_empty_batch_publishes_no_object_but_its_record(run: Run) -> None:
-    run.send(beat(at("10:00")))
+@pytest.mark.parametrize("values", [[beat(at("10:00"))], []], ids=["a heartbeat", "offsets without a message"])
+def test_an_empty_batch_publishes_no_object_but_its_record(run: Run, values: list[bytes]) -> None:
+    run.send(*values)
     run.drain_sessions()
     run.drain_archive()
     assert {name.split("/")[0] for name in run.objects()} == {"batches"}
