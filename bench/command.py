@@ -25,6 +25,8 @@ MODULES = {
     "end-to-end": "bench.end_to_end.run",
 }
 PARTS = ("job", *MODULES)
+ARGPARSE = 2
+"""How argparse ends where a flag is at fault."""
 DESCRIPTION = """\
 Measure a part of the pipeline beside its peers, on this machine and in one run.
 
@@ -41,8 +43,8 @@ Measure a part of the pipeline beside its peers, on this machine and in one run.
   growth      the job on one, two, four and eight million pageviews: CPU time, memory, checkpoint
   end-to-end  from the click to the row of each table, stage by stage, on the whole local cloud
 
-Flags are those of job. The other parts run as they stand here; each has flags of its own where it is run by itself,
-e.g. python -m bench.job.steady --help.
+The flags below are those of job; webevents bench PART --help lists another part's. job runs Flink SQL among its
+peers unless --programs leaves it out: that needs a JDK of Java 17 and fetches 200 MB of jars the first time.
 Read the ratios: seconds are those of this machine and of what else it does. Exit code 1 where a program's rows are
 wrong."""
 
@@ -60,7 +62,7 @@ class BenchSettings:
     """Settings of `webevents bench`."""
 
     part: tuple[str, ...] = setting(
-        one_of(*PARTS), default=("job",), positional=True, help=f"what to measure: {', '.join(PARTS)}"
+        one_of(*PARTS), default=("job",), positional=True, help=f"what to measure, before all flags: {', '.join(PARTS)}"
     )
     programs: tuple[str, ...] = setting(
         programs, default=("ours", "flink", "flink-rocksdb", "limit"),
@@ -69,7 +71,7 @@ class BenchSettings:
     )  # fmt: skip
     pageviews: int = setting(number, default=8_000_000, help="job: pageviews of the topic")
     warm_up: int = setting(number, default=2_000_000, help="job: pageviews of the topic that is taken off")
-    rounds: int = setting(number, default=5, help="rounds, in each of which every program runs once")
+    rounds: int = setting(number, default=5, help="job: rounds, in each of which every program runs once")
     seed: int = setting(number, default=1, help="job: seed of the topic")
     state: Path = setting(
         Path, default=Path(".webevents/bench/job"), help="job: folder of the topics, kept for next time"
@@ -82,13 +84,14 @@ class BenchSettings:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measure one part."""
+    """Measure one part. A part other than job reads the words after it."""
+    if argv and argv[0] in MODULES:
+        code = subprocess.run([sys.executable, "-m", MODULES[argv[0]], *argv[1:]], check=False).returncode
+        return ConfigError.exit_code if code == ARGPARSE else code
     settings = read_flags(BenchSettings, argv, prog="webevents bench", description=DESCRIPTION)
-    if len(settings.part) > 1:
-        raise ConfigError(f"PART: want one of {', '.join(PARTS)}, got {len(settings.part)}")
-    (part,) = settings.part
-    if part != "job":
-        return subprocess.run([sys.executable, "-m", MODULES[part]], check=False).returncode
+    for part in settings.part:
+        if part in MODULES:
+            raise ConfigError(f"{part}: comes first; webevents bench {part} --help lists its flags")
     if settings.warm_up >= settings.pageviews:
         raise ConfigError(f"--warm-up: want fewer than --pageviews, {settings.pageviews}, got {settings.warm_up}")
     for given in settings.programs:
