@@ -1,6 +1,7 @@
 """The numbers that `webevents plan` reckons with: what was measured of a pageview, what Google allows and asks for.
 
-Everything measured stands here only. Prices are dollars at us-central1, without taxes and discounts.
+What the plan reckons with stands here only; docs/performance.md says how it was measured. Prices are dollars at
+us-central1, without taxes and discounts.
 """
 
 # What is in ESTIMATES is not measured; of all else docs/performance.md has how, and on what.

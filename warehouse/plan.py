@@ -13,8 +13,8 @@ from warehouse.sizing import Needs, Plan, PlanSettings, assumptions, make_plan
 DESCRIPTION = """\
 What a site of so many pageviews a day needs and costs on Google Cloud, with every assumption printed.
 
-It reckons with what was measured (docs/performance.md), says what is an estimate, and takes Google's list
-prices, which change: give your own.
+It reckons with what was measured (docs/performance.md), says what is an estimate, and takes prices of us-central1
+as remembered in 2026-11, not looked up: give your own.
 Not in the sum: queries, network, discounts, and Kafka unless --kafka-month-price is given.
 Exit code 1 where BigQuery's limit of load jobs does not bear the trigger; the advice then names one that it bears."""
 
@@ -58,7 +58,7 @@ def show(plan: Plan, console: Console) -> None:
 
 def told(given: PlanSettings, needs: Needs) -> dict[str, str]:
     """What each part needs, in words."""
-    busy = f"{costs.BUSY:.0%} busy at the peak"
+    busy = f"at most {costs.BUSY:.0%} busy at the peak"
     kept = f"kept {given.keep_days:,} days"
     return {
         "job": f"cores: {needs.job_cores:,}, {busy}; state {to_size(needs.peak_state_bytes)}",

@@ -2,9 +2,10 @@
 
     python -m bench.job.growth [--sizes 1000000,2000000,4000000,8000000] [--state DIR] [--json FILE]
 
-The job runs as in `webevents bench job`, in batches of a million messages. Files and bytes are those of its checkpoint,
-a new file each on Cloud Storage too; its published object and batch record are beside them. How the cost grows with
-open sessions and with the seconds between batches is for bench.job.steady: give it --visitors and --trigger.
+The job runs as in `webevents bench job`, in batches of as many messages as it takes by itself. Files and bytes are
+those of its checkpoint, a new file each on Cloud Storage too; its published object and batch record are beside them.
+How the cost grows with open sessions and with the seconds between batches is for bench.job.steady: give it --visitors
+and --trigger.
 """
 
 import argparse

@@ -23,10 +23,12 @@ WINDOW_S = 1800
 
 def main() -> None:
     """Start the broker, fill the topic, and let spark-submit run this file with them."""
+    from bench.console import make_console
     from bench.job.fill import fill
     from bench.job.programs import HEAP, environment
     from local import broker
     from local.job import JVM, spark_submit
+    from local.processes import last_words
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pageviews", type=int, default=2_000_000)
@@ -42,7 +44,13 @@ def main() -> None:
         environ = environment(os.environ)
         submit = [*spark_submit(environ, JVM, memory=HEAP), str(Path(__file__).resolve())]
         where = [servers, topic["topic"], str(topic["messages"]), str(state / "steps"), str(given.rounds)]
-        subprocess.run([*submit, "--driver", *where], env=environ, check=True)
+        log = state / "steps.log"
+        console = make_console()
+        with console.status(f"steps, {given.rounds + 1} rounds"), log.open("wb") as stderr:
+            done = subprocess.run([*submit, "--driver", *where], env=environ, stdout=subprocess.PIPE, stderr=stderr)
+        console.print(done.stdout.decode(), highlight=False)
+        if done.returncode:
+            raise RuntimeError(f"the steps ended with {done.returncode}{last_words(log)}")
     finally:
         process.stop()
 
