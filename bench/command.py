@@ -20,6 +20,8 @@ MODULES = {
     "tag": "bench.tag.run",
     "reading": "bench.job.reading",
     "steps": "bench.job.steps",
+    "profile": "bench.job.profiled",
+    "sizes": "bench.job.sizes",
     "steady": "bench.job.steady",
     "growth": "bench.job.growth",
     "end-to-end": "bench.end_to_end.run",
@@ -39,6 +41,8 @@ Measure a part of the pipeline beside its peers, on this machine and in one run.
               for peers' tags, npm)
   reading     Python's part of the job, a message, beside the limit program's loop
   steps       both queries of the job step by step, as batches
+  profile     where the sessions query's CPU time goes, by async-profiler
+  sizes       bytes of a pageview in tables and state
   steady      the job while pageviews arrive, with a million open sessions: lag, memory, batches
   growth      the job on one, two, four and eight million pageviews: CPU time, memory, checkpoint
   end-to-end  from the click to the row of each table, stage by stage, on the whole local cloud

@@ -6,10 +6,10 @@ us-central1, without taxes and discounts.
 
 # What is in ESTIMATES is not measured; of all else docs/performance.md has how, and on what.
 
-SESSIONS_CPU_S = 10.8
-"""CPU-seconds of the sessions query per million pageviews, once it runs. docs/performance.md"""
-ARCHIVE_CPU_S = 16.9
-"""The same of the archive query, which writes each pageview: 1.56 times the sessions query's. docs/performance.md"""
+SESSIONS_CPU_S = 15.3
+"""CPU-seconds of the sessions query per million pageviews, once it runs, on cores of kind B. docs/performance.md"""
+ARCHIVE_CPU_S = 23.9
+"""The same of the archive query, which writes each pageview. docs/performance.md"""
 JOB_CPU_S = SESSIONS_CPU_S + ARCHIVE_CPU_S
 """CPU-seconds of the Spark job per million pageviews."""
 BATCH_CPU_S = 5.0

@@ -218,12 +218,25 @@ JOB_ROWS = (
         ),
     ),
     Row(
+        "checkpoint-older", "older copy of a checkpoint", "a batch has been published that it does not know of: "
+        "refused before anything is read", ("I1", "I2", "I9"),
+        (
+            f"{PREFLIGHT}::test_a_batch_that_the_checkpoint_does_not_know_of_is_told",
+            f"{PREFLIGHT}::test_an_older_copy_of_both_queries_checkpoints_is_told",
+        ),
+    ),
+    Row(
         "checkpoint-new", "new checkpoint over old output", "the old one moved away: nothing is overwritten, reconcile "
         "names what is twice, the runbook's step mends it", ("I2", "I4", "I9"),
         (
             f"{STREAM}::test_a_new_checkpoint_takes_other_names",
             f"{LOADS}::test_a_new_checkpoint_over_old_output_overwrites_nothing_and_reconcile_names_what_is_twice",
         ),
+    ),
+    Row(
+        "offsets-empty", "offsets without a message", "a batch of them, as the end of a transaction leaves them",
+        ("I1", "I7"),
+        (f"{STREAM}::test_an_empty_batch_publishes_no_object_but_its_record[offsets without a message]",),
     ),
     Row(
         "broker-bounced", "broker bounced under the job", "SIGKILL of the broker while the job reads, away for "

@@ -17,8 +17,8 @@ MUST = {
     ),
     "job": (
         "everything job-offsets job-write job-staged job-published job-commit commit-deleted two-drivers "
-        "checkpoint-damaged checkpoint-new broker-bounced poison day-ahead late-199 late-201 late-1h late-1d catch-up "
-        "quiet hot-visitor"
+        "checkpoint-damaged checkpoint-older checkpoint-new offsets-empty broker-bounced poison day-ahead late-199 "
+        "late-201 late-1h late-1d catch-up quiet hot-visitor"
     ),
     "bucket and function": (
         "events-thrice events-late answer-lost job-error 409-running 409-done 409-failed quota avro-bad avro-foreign "
