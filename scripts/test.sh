@@ -3,7 +3,7 @@
 #: usage: scripts/test.sh [--fast | --long] [PYTEST ARGUMENT ...]
 #:
 #: Sets up what is missing (scripts/setup.sh), then checks format, lint, types, imports and shell scripts, and runs
-#: the tests: all on PySpark 4.1, and beside them tests/streaming on PySpark 3.5. Every step runs, also after one has
+#: the tests: tests/streaming on PySpark 3.5, and all tests on PySpark 4.1. Every step runs, also after one has
 #: failed; the exit code is 1 when any did. Each run of pytest names its slowest tests; at the end are the seconds of
 #: each step and pytest's closing line.
 #:
@@ -78,36 +78,9 @@ run_tests() {
       # A -m of the command line takes the place of the one in pyproject.toml.
       set -- -m '' "$@"
       ;;
-    *) begin_beside 'pytest, PySpark 3.5' run_pytest .venv-spark35 tests/streaming ;;
+    *) run_step 'pytest, PySpark 3.5' run_pytest .venv-spark35 tests/streaming ;;
   esac
   run_step 'pytest, PySpark 4.1' run_pytest .venv "$@"
-  if [[ $mode == whole ]]; then end_beside; fi
-}
-
-# begin_beside NAME COMMAND...: a step that runs beside the next one and gives way to it; end_beside shows what it said.
-begin_beside() {
-  BESIDE_LOG=$(mktemp "$ROOT/.webevents/beside.XXXXXX.log")
-  # A process group of its own, so that an interrupt of this script also ends what the step has started.
-  set -m
-  {
-    renice -n 5 -p "$BASHPID" >/dev/null
-    run_step "$@"
-    printf '%s\n' "${SUMMARY[-1]}" >"$BESIDE_LOG.summary"
-    [[ ${SUMMARY[-1]} != *FAILED* ]]
-  } >"$BESIDE_LOG" 2>&1 </dev/null &
-  BESIDE=$!
-  set +m
-  trap 'kill -INT -- "-$BESIDE" 2>/dev/null || true' EXIT
-}
-
-end_beside() {
-  local status=0
-  wait "$BESIDE" || status=$?
-  trap - EXIT
-  cat "$BESIDE_LOG"
-  if ((status)); then FAILED=$((FAILED + 1)); fi
-  SUMMARY+=("$(cat "$BESIDE_LOG.summary")")
-  rm -f "$BESIDE_LOG" "$BESIDE_LOG.summary"
 }
 
 # run_pytest VENV ARGUMENT...: keeps pytest's last line for the end. The lane's commands come first on the PATH.
