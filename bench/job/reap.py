@@ -23,12 +23,13 @@ STEP_S = 0.05
 ORPHANS_S = 10.0
 """How long after the command's end what it left behind may live on."""
 TICKS = os.sysconf("SC_CLK_TCK")
+Used = dict[tuple[int, int], tuple[str, float]]
 
 
 def main(file: Path, command: list[str]) -> int:
     """Run, watch, wait. What a process leaves behind becomes a child of this one."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    used: dict[tuple[int, int], tuple[str, float]] = {}
+    used: Used = {}
     process = subprocess.Popen(command)
     while process.poll() is None:
         look(os.getpid(), used)
@@ -48,16 +49,35 @@ def main(file: Path, command: list[str]) -> int:
     return process.returncode
 
 
-def look(pid: int, used: dict[tuple[int, int], tuple[str, float]]) -> None:
-    """Set name and processor seconds so far of every process below `pid`, by its id and the moment of its start."""
+class Clock:
+    """Processor time of a process and all that it starts; what has ended counts as far as it was looked at."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.used: Used = {}
+
+    def seconds(self) -> float:
+        """User and system time so far."""
+        look_at(self.pid, self.used)
+        look(self.pid, self.used)
+        return sum(seconds for _, seconds in self.used.values())
+
+
+def look(pid: int, used: Used) -> None:
+    """Look at every process below `pid`."""
     for child in children(pid):
-        try:
-            name, _, rest = Path(f"/proc/{child}/stat").read_text().partition("(")[2].rpartition(")")
-        except OSError:
-            continue
-        fields = rest.split()
-        used[child, int(fields[19])] = name, (int(fields[11]) + int(fields[12])) / TICKS
+        look_at(child, used)
         look(child, used)
+
+
+def look_at(pid: int, used: Used) -> None:
+    """Set the process's name and its processor seconds so far, by its id and the moment of its start."""
+    try:
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+    except OSError:
+        return
+    fields = rest.split()
+    used[pid, int(fields[19])] = name, (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def children(pid: int) -> list[int]:
@@ -69,6 +89,12 @@ def children(pid: int) -> list[int]:
     except OSError:
         pass  # It, or a thread of it, has ended meanwhile: the next look finds what it left.
     return found
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below `pid`."""
+    found = children(pid)
+    return [*found, *(below for child in found for below in descendants(child))]
 
 
 if __name__ == "__main__":

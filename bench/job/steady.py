@@ -30,7 +30,7 @@ from rich.table import Table
 from bench.console import make_console
 from bench.job.check import avro_files, to_ms
 from bench.job.programs import NO_ARCHIVE, Run, environment, ours
-from bench.job.steps import cpu_s, descendants
+from bench.job.reap import Clock, descendants
 from bench.job.topic import PARTITIONS
 from local import broker
 from local.job import Job
@@ -83,6 +83,7 @@ def run(servers: str, state: Path, given: argparse.Namespace) -> dict[str, Any]:
     job = start_job(place, given)
     sender = start_sender(place, given)
     samples: list[dict[str, float]] = []
+    clock = Clock(job.process.pid)
     try:
         with Progress(console=console) as progress:
             task = progress.add_task("steady load", total=given.seconds)
@@ -91,7 +92,7 @@ def run(servers: str, state: Path, given: argparse.Namespace) -> dict[str, Any]:
                 time.sleep(SAMPLE_S)
                 job.check()
                 passed = time.monotonic() - began
-                samples.append({"second": passed, **usage(job.process.pid)})
+                samples.append({"second": passed, **usage(job.process.pid), "cpu_s": clock.seconds()})
                 progress.update(task, completed=min(passed, given.seconds))
         sent = json.loads(sender.communicate()[0])
         behind = to_behind(job.batches(), sent["sent"])
@@ -162,7 +163,7 @@ def wait_for_the_end(job: Job, sent: int) -> float:
 
 
 def usage(pid: int) -> dict[str, float]:
-    """Memory and processor time of the job: of the Java process, and of Python's processes beside it."""
+    """Memory of the job: of the Java process, and of Python's processes beside it."""
     java, python = 0, 0
     for each in [pid, *descendants(pid)]:
         try:
@@ -172,7 +173,7 @@ def usage(pid: int) -> dict[str, float]:
             continue
         size = next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
         java, python = (java + size, python) if name == "java" else (java, python + size)
-    return {"java_bytes": java, "python_bytes": python, "cpu_s": cpu_s(pid)}
+    return {"java_bytes": java, "python_bytes": python}
 
 
 def read_windows(out: Path) -> Counter[int]:

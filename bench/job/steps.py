@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-TICKS = os.sysconf("SC_CLK_TCK")
 WINDOW_S = 1800
 
 
@@ -57,22 +56,23 @@ def main() -> None:
 
 def drive(servers: str, topic: str, messages: int, out: Path, rounds: int) -> None:
     """In Spark's driver: run the steps in turn and print the medians."""
+    from bench.job.reap import Clock
     from streaming.session import PARTITIONS, build_session
 
     spark = build_session(app="steps", state_store="rocksdb")
     spark.conf.set(PARTITIONS, "2")
     # In the stream the watermark keeps the filter of window() above the parser; here it would parse twice.
     spark.conf.set("spark.sql.optimizer.excludedRules", "org.apache.spark.sql.catalyst.optimizer.PushDownPredicates")
-    pid: int = spark._jvm.java.lang.ProcessHandle.current().pid()  # type: ignore[union-attr]
+    clock = Clock(spark._jvm.java.lang.ProcessHandle.current().pid())  # type: ignore[union-attr]
     queries = to_steps(spark, servers, topic, out)
     steps = {(query, name): step for query, chain in queries.items() for name, step in chain.items()}
     found: dict[tuple[str, str], list[float]] = {key: [] for key in steps}
     for number in range(rounds + 1):
         for key, step in steps.items():
-            before = cpu_s(pid)
+            before = clock.seconds()
             step()
             if number:
-                found[key].append((cpu_s(pid) - before) / messages * 1e6)
+                found[key].append((clock.seconds() - before) / messages * 1e6)
     print(f"\n{'query':<10}{'step':<42}{'CPU-s per million':>18}{'of its own':>12}")
     for query, chain in queries.items():
         last = 0.0
@@ -139,26 +139,6 @@ def write(frame: Any, out: Path, schema: str) -> None:
 
     shutil.rmtree(out, ignore_errors=True)
     write_avro(frame.withColumn("batchKey", F.lit("bench")), out.as_uri(), schema_text(schema))
-
-
-def cpu_s(pid: int) -> float:
-    """User and system time so far of the process, its children and what they waited for: Python's workers."""
-    ticks = 0
-    for each in [pid, *descendants(pid)]:
-        try:
-            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        ticks += sum(map(int, fields[11:15]))
-    return ticks / TICKS
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes below `pid`."""
-    from bench.job.reap import children
-
-    found = children(pid)
-    return [*found, *(below for child in found for below in descendants(child))]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 
 from bench.job import profiled
 from bench.job.measure import REAP
+from bench.job.reap import Clock
 
 STACKS = """\
 [java];CompileBroker::compiler_thread_loop;C2Compiler::compile_method 40
@@ -32,6 +33,22 @@ def test_processor_time_is_told_by_the_programs_name(tmp_path: Path) -> None:
     used = json.loads((tmp_path / "used").read_text())
     python_s = sum(seconds for name, seconds in used.items() if name.startswith("python"))
     assert 0.4 <= python_s < 1.5 and python_s == pytest.approx(sum(used.values()), abs=0.1)
+
+
+def test_a_process_that_has_ended_counts_as_far_as_it_was_looked_at() -> None:
+    burn = "import time\nwhile time.process_time() < 0.5: pass\nprint(flush=True)\ninput()"
+    line = f"{sys.executable} -c '{burn}'; echo; read end"
+    with subprocess.Popen(["bash", "-c", line], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdin is not None and shell.stdout is not None
+        clock = Clock(shell.pid)
+        shell.stdout.readline()
+        before = clock.seconds()
+        shell.stdin.write("\n")
+        shell.stdin.flush()
+        shell.stdout.readline()
+        after = clock.seconds()
+        shell.stdin.write("\n")
+    assert 0.4 <= before < 1.5 and before <= after < before + 0.2
 
 
 @pytest.mark.parametrize(
