@@ -93,9 +93,11 @@ def main(argv: Sequence[str]) -> int:
         code = subprocess.run([sys.executable, "-m", MODULES[argv[0]], *argv[1:]], check=False).returncode
         return ConfigError.exit_code if code == ARGPARSE else code
     settings = read_flags(BenchSettings, argv, prog="webevents bench", description=DESCRIPTION)
-    for part in settings.part:
-        if part in MODULES:
-            raise ConfigError(f"{part}: comes first; webevents bench {part} --help lists its flags")
+    if len(settings.part) > 1:
+        raise ConfigError(f"PART: want one of {', '.join(PARTS)}, got {len(settings.part)}")
+    (part,) = settings.part
+    if part in MODULES:
+        raise ConfigError(f"{part}: comes first; webevents bench {part} --help lists its flags")
     if settings.warm_up >= settings.pageviews:
         raise ConfigError(f"--warm-up: want fewer than --pageviews, {settings.pageviews}, got {settings.warm_up}")
     for given in settings.programs:

@@ -12,9 +12,10 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from contract.failures import ConfigError, TransientError
-from contract.names import BatchObject, Kind, record_name
+from contract.names import Kind, record_name
 from contract.settings import nearest
 from streaming.checkpoint import Checkpoint
+from streaming.publish import find_published
 from streaming.session import PARTITIONS, PROVIDER, PROVIDERS, is_local
 from streaming.settings import Settings
 from streaming.storage import Store
@@ -136,8 +137,9 @@ def check_goes_on(checkpoint: Checkpoint, topic: str, store: Store, *kinds: Kind
     if query_id is None:
         return
     following = batches[-1] + 1 if batches else 0
-    forms = [BatchObject(kind, query_id, following, manifest=form).name for kind in kinds for form in (False, True)]
-    published = next((name for name in (record_name(query_id, following), *forms) if store.exists(name)), None)
+    record = record_name(query_id, following)
+    objects = (find_published(store, kind, query_id, following) for kind in kinds)
+    published = record if store.exists(record) else next(filter(None, objects), None)
     if published is not None:
         raise ConfigError(
             f"the checkpoint {checkpoint.path} is an older copy: it ends before batch {following}, and {published} has "

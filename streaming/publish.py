@@ -65,25 +65,19 @@ class Publisher:
         columns = [count.alias(name) for name, count in counts.items()]
         rows = to_rows(frame.observe(observed, *columns))
         rows = rows.withColumn("batchKey", F.lit(target.batch_key))
-        name = self._published(target)
+        name = find_published(self.store, kind, target.query_id, batch_id)
         if name is not None:
             rows.write.format("noop").mode("overwrite").save()
         else:
             name = self._stage_and_create(rows, target, observed)
-        return name, {key: int(value or 0) for key, value in observed.get.items()}
-
-    def _published(self, target: BatchObject) -> str | None:
-        """The object that an earlier attempt created, also under another setting of files_per_batch."""
-        forms = [BatchObject(target.kind, target.query_id, target.batch_id, manifest=form) for form in (False, True)]
-        return next((form.name for form in forms if self.store.exists(form.name)), None)
+        return name, counted(observed)
 
     def _stage_and_create(self, rows: DataFrame, target: BatchObject, observed: Observation) -> str | None:
         attempt = uuid.uuid4().hex
         batch = f"{self.stage}/{target.kind.value}/{target.query_id}/batch={target.batch_id:012d}"
         folder = f"{batch}/attempt={attempt}"
         write_avro(rows, folder, schema_text(target.kind.schema))
-        # A sum over no rows is null: a batch may be offsets without a message, as the end of a transaction leaves them.
-        count = int(observed.get[ROWS] or 0)
+        count = counted(observed)[ROWS]
         if count:
             files = self.checkpoint.files
             staged = [f"{folder}/{name}" for name in files.names(folder) if name.endswith(".avro")]
@@ -110,6 +104,17 @@ class Publisher:
         for name in self.store.names(folder):
             if self.store.uri(name) not in kept:
                 self.store.delete(name)
+
+
+def find_published(store: Store, kind: Kind, query_id: str, batch_id: int) -> str | None:
+    """The batch's object, under whichever setting of files_per_batch it was created; None where there is none."""
+    forms = [BatchObject(kind, query_id, batch_id, manifest=form) for form in (False, True)]
+    return next((form.name for form in forms if store.exists(form.name)), None)
+
+
+def counted(observed: Observation) -> dict[str, int]:
+    """The counts of a batch that was written. A sum over no rows is null: a batch may be offsets without a message."""
+    return {key: int(value or 0) for key, value in observed.get.items()}
 
 
 def write_avro(rows: DataFrame, folder: str, schema: str) -> None:

@@ -32,11 +32,11 @@ def main(file: Path, command: list[str]) -> int:
     used: Used = {}
     process = subprocess.Popen(command)
     while process.poll() is None:
-        look(os.getpid(), used)
+        look(descendants(os.getpid()), used)
         time.sleep(STEP_S)
     deadline = time.monotonic() + ORPHANS_S
     while orphans := children(os.getpid()):
-        look(os.getpid(), used)
+        look(descendants(os.getpid()), used)
         for orphan in orphans:
             if time.monotonic() > deadline:
                 os.kill(orphan, signal.SIGKILL)
@@ -58,26 +58,19 @@ class Clock:
 
     def seconds(self) -> float:
         """User and system time so far."""
-        look_at(self.pid, self.used)
-        look(self.pid, self.used)
+        look([self.pid, *descendants(self.pid)], self.used)
         return sum(seconds for _, seconds in self.used.values())
 
 
-def look(pid: int, used: Used) -> None:
-    """Look at every process below `pid`."""
-    for child in children(pid):
-        look_at(child, used)
-        look(child, used)
-
-
-def look_at(pid: int, used: Used) -> None:
-    """Set the process's name and its processor seconds so far, by its id and the moment of its start."""
-    try:
-        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
-    except OSError:
-        return
-    fields = rest.split()
-    used[pid, int(fields[19])] = name, (int(fields[11]) + int(fields[12])) / TICKS
+def look(pids: list[int], used: Used) -> None:
+    """Set each process's name and its processor seconds so far, by its id and the moment of its start."""
+    for pid in pids:
+        try:
+            name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+        except OSError:
+            continue
+        fields = rest.split()
+        used[pid, int(fields[19])] = name, (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def children(pid: int) -> list[int]:

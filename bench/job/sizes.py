@@ -31,11 +31,10 @@ BATCH_KEY = batch_key("00000000-0000-0000-0000-000000000000", 1)
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of one row beside its arrays, of what one pageview adds to them, and how many pageviews a row has."""
+    """Bytes of one row beside its arrays, and of what one pageview adds to them."""
 
     row: float
     pageview: float
-    per_row: float
 
 
 def main() -> int:
@@ -85,9 +84,9 @@ def sizes(batches: Iterable[pa.RecordBatch]) -> Sizes:
     alone = sum(logical_bytes(table[name]) for name in table.column_names if name not in arrays)
     row = alone / len(table) + STRING_BYTES + len(BATCH_KEY)
     if not arrays:
-        return Sizes(row, 0.0, 1.0)
+        return Sizes(row, 0.0)
     pageviews = len(pc.list_flatten(table[arrays[0]]))
-    return Sizes(row, sum(logical_bytes(table[name]) for name in arrays) / pageviews, pageviews / len(table))
+    return Sizes(row, sum(logical_bytes(table[name]) for name in arrays) / pageviews)
 
 
 def logical_bytes(column: pa.ChunkedArray) -> int:

@@ -195,6 +195,7 @@ def test_a_ratio_that_became_worse_is_told(cpu_s, warns):
 REFUSED = {
     "no such program": (["--programs", "ours,flnk"], "did you mean flink?"),
     "no such part": (["jbo"], "did you mean job?"),
+    "two parts": (["job", "job"], "PART: want one of job"),
     "a part after its flags": (
         ["--rounds", "2", "tag"],
         "tag: comes first; webevents bench tag --help lists its flags",
