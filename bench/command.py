@@ -1,8 +1,8 @@
 """`webevents bench`: what a part costs, side by side with its peers in one run, printed as ratios."""
 
 import os
+import runpy
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,9 +89,9 @@ class BenchSettings:
 
 def main(argv: Sequence[str]) -> int:
     """Measure one part. A part other than job reads the words after it."""
+    on_term(signal.default_int_handler)
     if argv and argv[0] in MODULES:
-        code = subprocess.run([sys.executable, "-m", MODULES[argv[0]], *argv[1:]], check=False).returncode
-        return ConfigError.exit_code if code == ARGPARSE else code
+        return run_part(MODULES[argv[0]], argv[1:])
     settings = read_flags(BenchSettings, argv, prog="webevents bench", description=DESCRIPTION)
     if len(settings.part) > 1:
         raise ConfigError(f"PART: want one of {', '.join(PARTS)}, got {len(settings.part)}")
@@ -105,12 +105,23 @@ def main(argv: Sequence[str]) -> int:
             raise ConfigError(f"--programs: {given} leaves nothing of the {settings.warm_up} pageviews of --warm-up")
     if settings.chart is not None:
         report.check_chart()
-    on_term(signal.default_int_handler)
     figures = run.run(
         settings.state.resolve(), settings.programs, pageviews=settings.pageviews, warm_up=settings.warm_up,
         rounds=settings.rounds, seed=settings.seed, environ=os.environ,
     )  # fmt: skip
     return report.report(figures, json_file=settings.json, chart=settings.chart, against=settings.against)
+
+
+def run_part(module: str, argv: Sequence[str]) -> int:
+    """As `python -m` does, in this process, so that what ends it ends the servers of the part."""
+    sys.argv = [module, *argv]
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if ended.code != ARGPARSE:
+            raise
+        return ConfigError.exit_code
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Fill the broker with the benchmark's topics, and keep what their rows must be."""
+"""The broker of the benchmark, filled with its topics, and what their rows must be."""
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,17 @@ PRODUCER = {
     "enable.idempotence": True, "linger.ms": 50, "batch.size": 1_000_000, "compression.type": "lz4",
     "queue.buffering.max.messages": 400_000,
 }  # fmt: skip
+
+
+@contextmanager
+def serving(state: Path, topic: str = "bench") -> Iterator[str]:
+    """The address of a broker that keeps its topics in `state`; it ends with the block."""
+    state.mkdir(parents=True, exist_ok=True)
+    process, servers = broker.start(state / "broker", topics=[topic], partitions=PARTITIONS)
+    try:
+        yield servers
+    finally:
+        process.stop()
 
 
 def topic_of(pageviews: int, seed: int) -> str:

@@ -20,10 +20,9 @@ from typing import Any
 from rich.table import Table
 
 from bench.console import make_console
-from bench.job.fill import fill
+from bench.job.fill import fill, serving
 from bench.job.measure import measure
 from bench.job.programs import PROGRAMS, Run, environment
-from local import broker
 from local.job import read_batches
 
 console = make_console()
@@ -38,11 +37,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="file for the figures, for machines")
     given = parser.parse_args()
     state = given.state.resolve()
-    process, servers = broker.start(state / "broker", topics=["bench"])
-    try:
+    with serving(state) as servers:
         found = [one(state, servers, size) for size in given.sizes]
-    finally:
-        process.stop()
     console.print(to_table(found))
     if given.json is not None:
         given.json.write_text(json.dumps(found, indent=1) + "\n")

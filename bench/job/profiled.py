@@ -20,10 +20,9 @@ from typing import Any
 from rich.table import Table
 
 from bench.console import make_console
-from bench.job.fill import fill
+from bench.job.fill import fill, serving
 from bench.job.measure import measure
 from bench.job.programs import NO_ARCHIVE, Run, environment, ours
-from local import broker
 
 INTERVAL_S = 0.005
 STACKS = "stacks.txt"
@@ -63,12 +62,8 @@ def main() -> int:
     if given.warm_up >= given.pageviews:
         parser.error(f"--warm-up: want fewer than --pageviews, {given.pageviews}, got {given.warm_up}")
     state = given.state.resolve()
-    state.mkdir(parents=True, exist_ok=True)
-    process, servers = broker.start(state / "broker", topics=["bench"])
-    try:
+    with serving(state) as servers:
         short, long = (one(state, servers, size, given.agent.resolve()) for size in (given.warm_up, given.pageviews))
-    finally:
-        process.stop()
     millions = (given.pageviews - given.warm_up) / 1e6
     names = [PYTHON, *PARTS, REST]
     found = {name: (long["parts"][name] - short["parts"][name]) / millions for name in names}

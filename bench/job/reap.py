@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
-STEP_S = 0.05
+STEP_S = 0.2
 ORPHANS_S = 10.0
 """How long after the command's end what it left behind may live on."""
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -9,10 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.job.fill import fill
+from bench.job.fill import fill, serving
 from bench.job.measure import Measured, measure
 from bench.job.programs import PROGRAMS, Run, environment, named
-from local import broker
 
 console = Console()
 
@@ -31,9 +30,7 @@ def run(
 
     A program given as NAME:N is run on topics of an Nth of the pageviews each.
     """
-    state.mkdir(parents=True, exist_ok=True)
-    process, servers = broker.start(state / "broker", topics=["bench"])
-    try:
+    with serving(state) as servers:
         topics = {
             given: [fill(state, servers, size // named(given)[1], seed) for size in (warm_up, pageviews)]
             for given in programs
@@ -45,8 +42,6 @@ def run(
             return _figures(runs[0], runs[1], long["pageviews"], short["pageviews"])
 
         runs = take_turns(programs, rounds, one)
-    finally:
-        process.stop()
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()}
     return {"topics": topics, "seed": seed, "machine": machine, "programs": runs}
 

@@ -29,10 +29,9 @@ from rich.table import Table
 
 from bench.console import make_console
 from bench.job.check import avro_files, to_ms
+from bench.job.fill import serving
 from bench.job.programs import NO_ARCHIVE, Run, environment, ours
 from bench.job.reap import Clock, descendants
-from bench.job.topic import PARTITIONS
-from local import broker
 from local.job import Job
 
 TOPIC = "steady"
@@ -59,11 +58,8 @@ def main() -> int:
         parser.error(f"--hot: want 0 or more and less than 1, got {given.hot}")
     state = given.state.resolve()
     shutil.rmtree(state, ignore_errors=True)
-    process, servers = broker.start(state / "broker", topics=[TOPIC], partitions=PARTITIONS)
-    try:
+    with serving(state, TOPIC) as servers:
         found = run(servers, state, given)
-    finally:
-        process.stop()
     console.print(to_table(found))
     told = ", ".join(f"{query} {count:,}" for query, count in found["behind"].items())
     console.print(f"messages in no batch yet when the last one had been sent: {told}")

@@ -23,9 +23,8 @@ WINDOW_S = 1800
 def main() -> None:
     """Start the broker, fill the topic, and let spark-submit run this file with them."""
     from bench.console import make_console
-    from bench.job.fill import fill
+    from bench.job.fill import fill, serving
     from bench.job.programs import HEAP, environment
-    from local import broker
     from local.job import JVM, spark_submit
     from local.processes import last_words
 
@@ -36,9 +35,7 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=Path(".webevents/bench/job"))
     given = parser.parse_args()
     state = given.state.resolve()
-    state.mkdir(parents=True, exist_ok=True)
-    process, servers = broker.start(state / "broker", topics=["bench"])
-    try:
+    with serving(state) as servers:
         topic = fill(state, servers, given.pageviews, given.seed)
         environ = environment(os.environ)
         submit = [*spark_submit(environ, JVM, memory=HEAP), str(Path(__file__).resolve())]
@@ -50,8 +47,6 @@ def main() -> None:
         console.print(done.stdout.decode(), highlight=False)
         if done.returncode:
             raise RuntimeError(f"the steps ended with {done.returncode}{last_words(log)}")
-    finally:
-        process.stop()
 
 
 def drive(servers: str, topic: str, messages: int, out: Path, rounds: int) -> None:

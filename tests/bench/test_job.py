@@ -1,8 +1,13 @@
 """The job's benchmark: the same topic each time, rows compared as they must be, ratios that mean what they say."""
 
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -11,9 +16,11 @@ import polars
 import pytest
 
 from bench.job.check import check
+from bench.job.reap import descendants
 from bench.job.report import ratios, worse
 from bench.job.run import take_turns
 from bench.job.topic import CLOSING, PARTITIONS, WINDOW_MS, Expected, Hit, Session, digest, messages
+from local.processes import listens
 
 ROOT = Path(__file__).parents[2]
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -231,6 +238,30 @@ def test_a_small_run_has_the_expected_rows(tmp_path):
         "ours": (True, 90_000, 30_000), "limit": (True, 90_000, 30_000), "limit:4": (True, 22_500, 7_500),
     }  # fmt: skip
     assert "limit:4: of 22,500 pageviews, the first 7,500 taken off" in " ".join(done.stdout.split())
+
+
+@pytest.mark.stack
+def test_a_part_that_is_ended_ends_its_broker(tmp_path):
+    command = [sys.executable, "cli.py", "bench", "growth", "--sizes", "100000000", "--state", str(tmp_path)]
+    part, left = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), []
+    try:
+        properties, deadline = tmp_path / "broker" / "kafka" / "server.properties", time.monotonic() + 60
+        while not (properties.exists() and listens(port_of(properties))):
+            assert part.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        left = descendants(part.pid)
+        part.terminate()
+        assert (part.wait(30), bool(left)) == (130, True)
+        assert not [pid for pid in left if Path(f"/proc/{pid}").exists()]
+    finally:
+        for pid in (part.pid, *left):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def port_of(properties):
+    found = re.search(r"CLIENTS://[^:]+:(\d+)", properties.read_text())
+    return int(found[1]) if found else 0
 
 
 def bench(*flags):
