@@ -202,7 +202,14 @@ def test_repeated_texts_are_kept_once_a_chunk() -> None:
     assert len(many[0]["hits"]) < 3 * len(one[0]["hits"])
 
 
-def test_a_worker_lists_no_archive_again_for_the_next_task_and_still_imports_from_it(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("start", [0, 1, 2, 5])
+def test_a_bucket_is_the_sum_of_a_names_bytes(start: int) -> None:
+    names = ["ab", "", None, "\u00fc" * 90, None, "u", ""]
+    wanted = [sum((name or "").encode()) % chunks.BUCKETS for name in names]
+    assert chunks._buckets(pa.array(names, pa.string())[start:]).tolist() == wanted[start:]
+
+
+def test_a_worker_lists_no_archive_again_for_the_next_task_and_seldom_looks_for_garbage(tmp_path, monkeypatch) -> None:
     archive = tmp_path / "code.zip"
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("first_in_archive.py", "")
@@ -210,7 +217,11 @@ def test_a_worker_lists_no_archive_again_for_the_next_task_and_still_imports_fro
     monkeypatch.syspath_prepend(str(archive))
     importlib.import_module("first_in_archive")
     assert str(archive) in sys.path_importer_cache
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    before = gc.get_threshold()
     worker.lighten_worker.__wrapped__()
-    gc.unfreeze()
+    after = gc.get_threshold()
+    gc.set_threshold(*before)
+    assert after[0] == worker.MADE_BETWEEN_LOOKS
     assert str(archive) not in sys.path_importer_cache
     importlib.import_module("second_in_archive")
