@@ -132,15 +132,16 @@ class Fields:
         bounds, content = laid_out(values)
         is_short = np.diff(bounds).max(initial=0) <= SHORT_BYTES
         read = self.quick.decode if is_short and content.max(initial=0) < 128 else self._read
-        messages = map(read, values.fill_null(b"").to_pylist())
-        found: list[Any] = []
+        # Taken apart while it is in the processor's caches.
+        messages = map(astuple, map(read, values.fill_null(b"").to_pylist()))
+        found: list[tuple[Any, ...]] = []
         while len(found) < len(values):
             try:
                 for message in messages:
                     found.append(message)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                found.append(self.nothing)
-        texts = zip(*map(astuple, found), strict=True) if found else [()] * len(self.names)
+                found.append(astuple(self.nothing))
+        texts = zip(*found, strict=True) if found else [()] * len(self.names)
         columns = {name: pa.array(column, ARROW[KINDS[name]]) for name, column in zip(self.names, texts, strict=True)}
         for name in self.blank:
             if columns[name].null_count:
