@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -20,6 +19,7 @@ from bench.job.reap import descendants
 from bench.job.report import ratios, worse
 from bench.job.run import take_turns
 from bench.job.topic import CLOSING, PARTITIONS, WINDOW_MS, Expected, Hit, Session, digest, messages
+from local.job import wait_until
 from local.processes import listens
 
 ROOT = Path(__file__).parents[2]
@@ -245,10 +245,9 @@ def test_a_part_that_is_ended_ends_its_broker(tmp_path):
     command = [sys.executable, "cli.py", "bench", "growth", "--sizes", "100000000", "--state", str(tmp_path)]
     part, left = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), []
     try:
-        properties, deadline = tmp_path / "broker" / "kafka" / "server.properties", time.monotonic() + 60
-        while not (properties.exists() and listens(port_of(properties))):
-            assert part.poll() is None and time.monotonic() < deadline
-            time.sleep(0.1)
+        properties = tmp_path / "broker" / "kafka" / "server.properties"
+        wait_until(lambda: properties.exists() and listens(port_of(properties)), timeout_s=60, what="a broker")
+        assert part.poll() is None
         left = descendants(part.pid)
         part.terminate()
         assert (part.wait(30), bool(left)) == (130, True)
