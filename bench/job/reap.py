@@ -15,36 +15,48 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 PR_SET_CHILD_SUBREAPER = 36
 STEP_S = 0.2
 ORPHANS_S = 10.0
 """How long after the command's end what it left behind may live on."""
 TICKS = os.sysconf("SC_CLK_TCK")
-Used = dict[tuple[int, int], tuple[str, float]]
+
+
+class Process(NamedTuple):
+    """`seconds`: user and system time so far. `started` tells a process from a later one with its id."""
+
+    name: str
+    parent: int
+    seconds: float
+    started: int
+
+
+Used = dict[tuple[int, int], Process]
 
 
 def main(file: Path, command: list[str]) -> int:
     """Run, watch, wait. What a process leaves behind becomes a child of this one."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    used: Used = {}
+    me, used = os.getpid(), Used()
     process = subprocess.Popen(command)
     while process.poll() is None:
-        look(descendants(os.getpid()), used)
+        look(tree(me), used)
         time.sleep(STEP_S)
     deadline = time.monotonic() + ORPHANS_S
-    while orphans := children(os.getpid()):
-        look(descendants(os.getpid()), used)
+    while orphans := [pid for pid, each in look(tree(me), used).items() if each.parent == me]:
         for orphan in orphans:
             if time.monotonic() > deadline:
                 os.kill(orphan, signal.SIGKILL)
             os.waitpid(orphan, os.WNOHANG)
         time.sleep(STEP_S)
     total: Counter[str] = Counter()
-    for name, seconds in used.values():
-        total[name] += seconds
+    for (pid, _), each in used.items():
+        if pid != me:
+            total[each.name] += each.seconds
     file.write_text(json.dumps(total))
     return process.returncode
 
@@ -58,36 +70,43 @@ class Clock:
 
     def seconds(self) -> float:
         """User and system time so far."""
-        look([self.pid, *descendants(self.pid)], self.used)
-        return sum(seconds for _, seconds in self.used.values())
+        look(tree(self.pid), self.used)
+        return sum(each.seconds for each in self.used.values())
 
 
-def look(pids: list[int], used: Used) -> None:
-    """Set each process's name and its processor seconds so far, by its id and the moment of its start."""
-    for pid in pids:
-        try:
-            name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
-        except OSError:
-            continue
-        fields = rest.split()
-        used[pid, int(fields[19])] = name, (int(fields[11]) + int(fields[12])) / TICKS
+def look(processes: dict[int, Process], used: Used) -> dict[int, Process]:
+    """Note each of the processes as it is now, by its id and the moment of its start; returns them."""
+    used.update({(pid, each.started): each for pid, each in processes.items()})
+    return processes
 
 
-def children(pid: int) -> list[int]:
-    """The processes whose parent `pid` is, or has become."""
-    found = []
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            found += [int(word) for word in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
-    except OSError:
-        pass  # It, or a thread of it, has ended meanwhile: the next look finds what it left.
+def tree(pid: int) -> dict[int, Process]:
+    """The process and all below it, by their ids.
+
+    One pass over all processes of the machine. The kernel's own lists of children are a file a thread, and Spark has
+    threads by the hundred.
+    """
+    every = {int(name): process for name in os.listdir("/proc") if name.isdigit() and (process := read(name))}
+    children = defaultdict(list)
+    for each, process in every.items():
+        children[process.parent].append(each)
+    found, left = {}, [pid]
+    while left:
+        each = left.pop()
+        if each in every:
+            found[each] = every[each]
+            left += children[each]
     return found
 
 
-def descendants(pid: int) -> list[int]:
-    """The processes below `pid`."""
-    found = children(pid)
-    return [*found, *(below for child in found for below in descendants(child))]
+def read(pid: str) -> Process | None:
+    """What the kernel tells of a process; None where it has ended."""
+    try:
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+    except OSError:
+        return None
+    fields = rest.split()
+    return Process(name, int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS, int(fields[19]))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from bench.console import make_console
 from bench.job.check import avro_files, to_ms
 from bench.job.fill import serving
 from bench.job.programs import NO_ARCHIVE, Run, environment, ours
-from bench.job.reap import Clock, descendants
+from bench.job.reap import Clock, tree
 from local.job import Job
 
 TOPIC = "steady"
@@ -161,7 +161,7 @@ def wait_for_the_end(job: Job, sent: int) -> float:
 def usage(pid: int) -> dict[str, float]:
     """Memory of the job: of the Java process, and of Python's processes beside it."""
     java, python = 0, 0
-    for each in [pid, *descendants(pid)]:
+    for each in tree(pid):
         try:
             name = Path(f"/proc/{each}/comm").read_text().strip()
             text = Path(f"/proc/{each}/smaps_rollup").read_text()

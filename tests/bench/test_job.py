@@ -15,7 +15,7 @@ import polars
 import pytest
 
 from bench.job.check import check
-from bench.job.reap import descendants
+from bench.job.reap import tree
 from bench.job.report import ratios, worse
 from bench.job.run import take_turns
 from bench.job.topic import CLOSING, PARTITIONS, WINDOW_MS, Expected, Hit, Session, digest, messages
@@ -248,7 +248,7 @@ def test_a_part_that_is_ended_ends_its_broker(tmp_path):
         properties = tmp_path / "broker" / "kafka" / "server.properties"
         wait_until(lambda: properties.exists() and listens(port_of(properties)), timeout_s=60, what="a broker")
         assert part.poll() is None
-        left = descendants(part.pid)
+        left = [pid for pid in tree(part.pid) if pid != part.pid]
         part.terminate()
         assert (part.wait(30), bool(left)) == (130, True)
         assert not [pid for pid in left if Path(f"/proc/{pid}").exists()]

@@ -35,6 +35,11 @@ def test_processor_time_is_told_by_the_programs_name(tmp_path: Path) -> None:
     assert 0.4 <= python_s < 1.5 and python_s == pytest.approx(sum(used.values()), abs=0.1)
 
 
+def test_the_time_of_the_one_that_looks_is_not_counted(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, str(REAP), str(tmp_path / "used"), "sleep", "0.6"], check=True, timeout=60)
+    assert set(json.loads((tmp_path / "used").read_text())) == {"sleep"}
+
+
 def test_a_process_that_has_ended_counts_as_far_as_it_was_looked_at() -> None:
     burn = "import time\nwhile time.process_time() < 0.5: pass\nprint(flush=True)\ninput()"
     line = f"{sys.executable} -c '{burn}'; echo; read end"
