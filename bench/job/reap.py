@@ -102,9 +102,10 @@ def tree(pid: int) -> dict[int, Process]:
 def read(pid: str) -> Process | None:
     """What the kernel tells of a process; None where it has ended."""
     try:
-        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
+    name, _, rest = text.partition("(")[2].rpartition(")")
     fields = rest.split()
     return Process(name, int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS, int(fields[19]))
 

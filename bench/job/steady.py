@@ -161,14 +161,13 @@ def wait_for_the_end(job: Job, sent: int) -> float:
 def usage(pid: int) -> dict[str, float]:
     """Memory of the job: of the Java process, and of Python's processes beside it."""
     java, python = 0, 0
-    for each in tree(pid):
+    for each, process in tree(pid).items():
         try:
-            name = Path(f"/proc/{each}/comm").read_text().strip()
             text = Path(f"/proc/{each}/smaps_rollup").read_text()
         except OSError:
             continue
         size = next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
-        java, python = (java + size, python) if name == "java" else (java, python + size)
+        java, python = (java + size, python) if process.name == "java" else (java, python + size)
     return {"java_bytes": java, "python_bytes": python}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench.job import profiled
 from bench.job.measure import REAP
-from bench.job.reap import Clock
+from bench.job.reap import Clock, tree
 
 STACKS = """\
 [java];CompileBroker::compiler_thread_loop;C2Compiler::compile_method 40
@@ -38,6 +38,16 @@ def test_processor_time_is_told_by_the_programs_name(tmp_path: Path) -> None:
 def test_the_time_of_the_one_that_looks_is_not_counted(tmp_path: Path) -> None:
     subprocess.run([sys.executable, str(REAP), str(tmp_path / "used"), "sleep", "0.6"], check=True, timeout=60)
     assert set(json.loads((tmp_path / "used").read_text())) == {"sleep"}
+
+
+def test_a_process_whose_name_is_no_utf_8_stops_nothing() -> None:
+    line = "printf '\\xff' > /proc/$$/comm; echo; read end"
+    with subprocess.Popen(["bash", "-c", line], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdin is not None and shell.stdout is not None
+        shell.stdout.readline()
+        found = tree(shell.pid)
+        shell.stdin.write("\n")
+    assert [each.name for each in found.values()] == ["\ufffd"]
 
 
 def test_a_process_that_has_ended_counts_as_far_as_it_was_looked_at() -> None:
