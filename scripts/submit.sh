@@ -37,7 +37,7 @@ IMAGES=(3.0 2.3)
 SPARK_AVRO=file:///usr/lib/spark/connector/spark-avro.jar
 
 # As local/job.py has it.
-JVM='-XX:+UseParallelGC -XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 -XX:Tier4CompileThreshold=150000'
+JVM='-XX:+UseParallelGC -XX:+UseTransparentHugePages -XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 -XX:Tier4CompileThreshold=150000'
 
 # Dataproc's highest. A job fails for good after more than 4 failures in 10 minutes; the job's own back-off keeps below.
 FAILURES_PER_HOUR=10

@@ -26,8 +26,12 @@ SHORT_BYTES = 1000
 
 TIME = pa.timestamp("us", "UTC")
 NEEDED = ("uiud", "sessionId", "eventId", "eventType", "pageUrl")
-USED = (*NEEDED, "timestamp", "referrer", "landingPage", "pageTitle", "robot")
-"""Of a message, what a hit is made of."""
+USED = tuple(
+    name
+    for name in field_names("pageview")
+    if name in {*NEEDED, "timestamp", "referrer", "landingPage", "pageTitle", "robot"}
+)
+"""Of a message, what a hit is made of, in the order of its fields: msgspec looks for each behind the one before it."""
 KINDS = {
     field["name"]: field["type"] if isinstance(field["type"], str) else field["type"][1]
     for field in schema("pageview")["fields"]

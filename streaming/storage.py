@@ -1,11 +1,14 @@
 """Where objects are published: a Cloud Storage bucket or a folder. An object is created once and never overwritten."""
 
+import errno
+import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 from urllib.parse import unquote, urlparse
 
 from contract.failures import ConfigError, TransientError
@@ -58,7 +61,10 @@ def to_path(uri: str) -> Path:
 
 
 class FolderStore:
-    """Objects as files below a folder. Content is never half visible: it is linked in when it is complete."""
+    """Objects as files below a folder. Content is never half visible: it is linked in when it is complete.
+
+    A staged file becomes the object as it is; from another file system, or another user's, it is copied.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -76,20 +82,35 @@ class FolderStore:
         return (self.root / name).exists()
 
     def create_from(self, name: str, staged: str) -> bool:
-        return self.create(name, to_path(staged).read_bytes())
+        with to_path(staged).open("rb") as content:
+            try:
+                return self._link(content, name)
+            except OSError as error:
+                if error.errno not in (errno.EXDEV, errno.EPERM):
+                    raise
+            return self._copy(content, name)
 
     def create(self, name: str, content: bytes) -> bool:
+        return self._copy(io.BytesIO(content), name)
+
+    def _copy(self, content: IO[bytes], name: str) -> bool:
+        folder = (self.root / name).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".new") as new:
+            shutil.copyfileobj(content, new)
+            new.flush()
+            return self._link(new, name)
+
+    def _link(self, complete: Any, name: str) -> bool:
+        """The file as the object, once it is on the disk; False where there is one already."""
         final = self.root / name
         final.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=final.parent, prefix=".", suffix=".new") as new:
-            new.write(content)
-            new.flush()
-            os.fsync(new.fileno())
-            os.fchmod(new.fileno(), 0o644)
-            try:
-                os.link(new.name, final)
-            except FileExistsError:
-                return False
+        os.fsync(complete.fileno())
+        os.fchmod(complete.fileno(), 0o644)
+        try:
+            os.link(complete.name, final)
+        except FileExistsError:
+            return False
         return True
 
     def read(self, name: str) -> bytes:

@@ -15,6 +15,7 @@ import polars
 import pytest
 
 from bench.job.check import check
+from bench.job.programs import Run, environment, published
 from bench.job.reap import tree
 from bench.job.report import ratios, worse
 from bench.job.run import take_turns
@@ -178,6 +179,15 @@ def test_interrupted_the_rounds_before_count():
     assert [[each["number"] for each in found[name]] for name in ("a", "b")] == [[1], [2]]
     with pytest.raises(KeyboardInterrupt):
         take_turns(["a", "b"], 3, Turns(end=1))
+
+
+def test_the_published_script_is_given_no_more_than_it_says(tmp_path):
+    run = Run("127.0.0.1:9", "topic", tmp_path, environment(dict(os.environ)))
+    printed = [*published(run)[:2], "printenv"]
+    given = subprocess.run(printed, env=dict(run.environ), capture_output=True, text=True, check=True).stdout
+    assert "PYTHONPATH=" in given
+    assert "GLIBC_TUNABLES" in run.environ
+    assert "GLIBC_TUNABLES" not in given
 
 
 def runs(*cpu_s):

@@ -1,7 +1,9 @@
 """Stores: an object is created once."""
 
+import errno
 import http.server
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,48 @@ def test_a_file_is_created_once_and_its_first_content_stays(tmp_path: Path) -> N
     assert store.create("sessions/v1/q/batch=1.avro", b"others") is False
     assert store.read("sessions/v1/q/batch=1.avro") == b"rows"
     assert store.names("sessions/") == ["sessions/v1/q/batch=1.avro"], "no half-written neighbour is left"
+
+
+def test_a_staged_file_becomes_the_object_without_a_copy_and_outlives_its_stage(tmp_path: Path) -> None:
+    store, staged = FolderStore(tmp_path / "target"), stage(tmp_path, b"rows")
+    assert store.create_from("sessions/x", staged.as_uri()) is True
+    assert (tmp_path / "target" / "sessions" / "x").samefile(staged)
+    staged.unlink()
+    assert store.read("sessions/x") == b"rows"
+
+
+@pytest.mark.parametrize("refusal", [errno.EXDEV, errno.EPERM], ids=["another file system", "another user's file"])
+def test_a_staged_file_that_cannot_be_linked_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    store, staged, link = FolderStore(tmp_path / "target"), stage(tmp_path, b"rows"), os.link
+
+    def refusing(source: str, target: Path) -> None:
+        if Path(source) == staged:
+            raise OSError(refusal, os.strerror(refusal))
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", refusing)
+    assert store.create_from("sessions/x", staged.as_uri()) is True
+    assert store.create_from("sessions/x", stage(tmp_path, b"others").as_uri()) is False
+    assert store.read("sessions/x") == b"rows"
+    assert store.names("") == ["sessions/x"], "no half-written neighbour is left"
+
+
+def test_a_staged_file_is_refused_for_another_reason_aloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: str, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(OSError, match="No space left"):
+        FolderStore(tmp_path / "target").create_from("sessions/x", stage(tmp_path, b"rows").as_uri())
+
+
+def stage(folder: Path, content: bytes) -> Path:
+    """A file as Spark leaves it for the store."""
+    staged = folder / "staged.avro"
+    staged.write_bytes(content)
+    return staged
 
 
 def test_of_many_that_create_one_file_at_once_one_succeeds(tmp_path: Path) -> None:

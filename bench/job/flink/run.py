@@ -86,10 +86,14 @@ def statements(**words: str) -> list[str]:
 
 
 def virtual_machine(heap: str, scratch: Path) -> list[str]:
-    """The heap has its full size from the start, as Flink's own scripts have it; the log is warnings on stderr."""
+    """The heap has its full size from the start, as Flink's own scripts have it; the log is warnings on stderr.
+
+    Huge pages, and the setting of malloc's that it inherits, are as ours has them.
+    """
     opens = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENS]
     log = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-    return [f"-Xms{heap}", f"-Xmx{heap}", "-XX:+UseParallelGC", f"-Djava.io.tmpdir={scratch / 'tmp'}", log, *opens]
+    collector = ["-XX:+UseParallelGC", "-XX:+UseTransparentHugePages"]
+    return [f"-Xms{heap}", f"-Xmx{heap}", *collector, f"-Djava.io.tmpdir={scratch / 'tmp'}", log, *opens]
 
 
 def install() -> str:
