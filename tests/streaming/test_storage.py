@@ -51,13 +51,17 @@ def test_a_staged_file_that_cannot_be_linked_is_copied(
     assert store.names("") == ["sessions/x"], "no half-written neighbour is left"
 
 
-def test_a_staged_file_is_refused_for_another_reason_aloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_fault_of_linking_is_no_reason_to_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    staged, link = stage(tmp_path, b"rows"), os.link
+
     def full(source: str, target: Path) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if Path(source) == staged:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        link(source, target)
 
     monkeypatch.setattr(os, "link", full)
     with pytest.raises(OSError, match="No space left"):
-        FolderStore(tmp_path / "target").create_from("sessions/x", stage(tmp_path, b"rows").as_uri())
+        FolderStore(tmp_path / "target").create_from("sessions/x", staged.as_uri())
 
 
 def stage(folder: Path, content: bytes) -> Path:
