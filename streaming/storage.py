@@ -82,36 +82,17 @@ class FolderStore:
         return (self.root / name).exists()
 
     def create_from(self, name: str, staged: str) -> bool:
+        final = self._place(name)
         with to_path(staged).open("rb") as content:
             try:
-                return self._link(content, name)
+                return _link(content, final)
             except OSError as error:
                 if error.errno not in (errno.EXDEV, errno.EPERM):
                     raise
-            return self._copy(content, name)
+            return _copy(content, final)
 
     def create(self, name: str, content: bytes) -> bool:
-        return self._copy(io.BytesIO(content), name)
-
-    def _copy(self, content: IO[bytes], name: str) -> bool:
-        folder = (self.root / name).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".new") as new:
-            shutil.copyfileobj(content, new)
-            new.flush()
-            return self._link(new, name)
-
-    def _link(self, complete: Any, name: str) -> bool:
-        """The file as the object, once it is on the disk; False where there is one already."""
-        final = self.root / name
-        final.parent.mkdir(parents=True, exist_ok=True)
-        os.fsync(complete.fileno())
-        os.fchmod(complete.fileno(), 0o644)
-        try:
-            os.link(complete.name, final)
-        except FileExistsError:
-            return False
-        return True
+        return _copy(io.BytesIO(content), self._place(name))
 
     def read(self, name: str) -> bytes:
         return (self.root / name).read_bytes()
@@ -125,6 +106,31 @@ class FolderStore:
 
     def uri(self, name: str) -> str:
         return (self.root / name).as_uri()
+
+    def _place(self, name: str) -> Path:
+        """Where the object belongs, in a folder that is there."""
+        final = self.root / name
+        final.parent.mkdir(parents=True, exist_ok=True)
+        return final
+
+
+def _copy(content: IO[bytes], final: Path) -> bool:
+    """A copy of the content as the object; False where there is one already."""
+    with tempfile.NamedTemporaryFile(dir=final.parent, prefix=".", suffix=".new") as new:
+        shutil.copyfileobj(content, new)
+        new.flush()
+        return _link(new, final)
+
+
+def _link(complete: Any, final: Path) -> bool:
+    """The file as the object, once it is on the disk; False where there is one already."""
+    os.fsync(complete.fileno())
+    os.fchmod(complete.fileno(), 0o644)
+    try:
+        os.link(complete.name, final)
+    except FileExistsError:
+        return False
+    return True
 
 
 class BucketStore:
