@@ -28,7 +28,8 @@ often, and not worth it."""
 SHORT_LIVED_JVM = f"{JVM} -XX:TieredStopAtLevel=1"
 """For a run of minutes: without the optimizing compiler start and first batches take two thirds of the CPU time."""
 MALLOC = "glibc.malloc.hugetlb=1"
-"""As streaming.session has it for executors; here the driver is one, and this must stand before it begins."""
+"""Huge pages for what is large, in Java and in Python's workers: the buffers in which chunks are handed over are new in
+every task."""
 CHECKPOINT = "checkpoint"
 STOP_S = 90.0
 """How long a running batch may take to end after SIGTERM."""

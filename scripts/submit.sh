@@ -36,7 +36,8 @@ IMAGES=(3.0 2.3)
 # On both images, beside the class path: it has to be named.
 SPARK_AVRO=file:///usr/lib/spark/connector/spark-avro.jar
 
-# As local/job.py has it.
+# As local/job.py has them.
+MALLOC=glibc.malloc.hugetlb=1
 JVM='-XX:+UseParallelGC -XX:+UseTransparentHugePages -XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 -XX:Tier4CompileThreshold=150000'
 
 # Dataproc's highest. A job fails for good after more than 4 failures in 10 minutes; the job's own back-off keeps below.
@@ -162,6 +163,7 @@ submit() {
   # Two cores an executor, as the images have it: a heap for Spark, and beside it two Python workers a core.
   local -a all_properties=(spark.dynamicAllocation.enabled=false spark.executor.failuresValidityInterval=1h
     spark.executor.memory=3584m spark.executor.memoryOverhead=2g "spark.executor.extraJavaOptions=$JVM"
+    "spark.executorEnv.GLIBC_TUNABLES=$MALLOC"
     ${properties[@]+"${properties[@]}"})
   local -a all_labels=(app=webevents "webevents-version=$(label_text "$(product_version)")"
     "webevents-checkpoint=$(label_of "$checkpoint")" ${labels[@]+"${labels[@]}"})

@@ -25,9 +25,6 @@ SESSION_CONF = {
     # Of Arrow's allocator in Python's workers: memory that is free goes back to the system after 10 s, not after 10 ms,
     # so that the next columns need not be given new pages.
     "spark.executorEnv.MIMALLOC_PURGE_DELAY": "10000",
-    # Of glibc's allocator, in Java and in Python: the system is asked for huge pages. The buffers in which chunks are
-    # handed over are new in every task.
-    "spark.executorEnv.GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
     # Hadoop's default for gs:// fails and leaves visible files behind; checkpoints need the FileContext of gs://.
     "spark.hadoop.mapreduce.outputcommitter.factory.scheme.gs": f"{COMMITTERS}.FileOutputCommitterFactory",

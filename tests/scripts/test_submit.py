@@ -2,7 +2,7 @@
 
 import pytest
 
-from local.job import JVM
+from local.job import JVM, MALLOC
 from tests.scripts.conftest import Checkout
 from tests.scripts.shell import printed_commands, run, run_script
 
@@ -57,7 +57,9 @@ def test_job_flags_given_stand_above_those_that_the_name_implies() -> None:
 
 
 def test_executors_have_the_flags_that_the_benchmark_was_run_with() -> None:
-    assert f"spark.executor.extraJavaOptions={JVM}" in flag(dry_run(*JOB), "--properties").split(",")
+    properties = flag(dry_run(*JOB), "--properties").split(",")
+    assert f"spark.executor.extraJavaOptions={JVM}" in properties
+    assert f"spark.executorEnv.GLIBC_TUNABLES={MALLOC}" in properties
 
 
 def test_a_comma_in_a_property_does_not_cut_it() -> None:
