@@ -4,8 +4,13 @@ No step below the watermark filters: the optimizer would push the filter below w
 twice, and keep heartbeats from the watermark. A refused row loses its event time instead; window() drops it.
 """
 
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+import pyspark
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.util import VersionUtils
 
 from contract import __version__
 from contract.message import DERIVED_FROM
@@ -13,6 +18,7 @@ from contract.names import HEARTBEAT, PAGEVIEW
 from contract.reasons import Reason
 from streaming.chunks import pack, unpack
 from streaming.events import unpack as unpack_events
+from streaming.packing import Batches
 from streaming.plain import FUTURE_TOLERANCE_S
 from streaming.reading import read_and_pack, read_and_pack_events
 from streaming.schema import (
@@ -31,6 +37,9 @@ DATE_TIME = r"\A\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d{3})?\z"
 EPOCH_MS = r"\A-?\d{1,15}\z"
 SEPARATOR = "\x1f"
 REPLACEMENT = "\ufffd"
+HANDS_OVER_GROUPS = VersionUtils.majorMinorVersion(pyspark.__version__) >= (4, 1)
+"""Whether Spark can hand a group to Python batch by batch. Else all chunks that a task has are in a few batches, in
+memory at once in Spark and in Python."""
 KAFKA = ("kafkaTopic", "kafkaPartition", "kafkaOffset", "kafkaTimestamp")
 
 
@@ -144,8 +153,19 @@ def to_rows(closed: DataFrame, *, window_s: int, files: int = 1) -> DataFrame:
     Of hits with one eventId the earliest counts. All arrays are ordered by time, then eventId.
     """
     key = ("window_start", "bucket")
-    together = closed.repartition(files, *key).sortWithinPartitions(*key)
-    return together.mapInArrow(unpack(window_s), ROW_TYPE)
+    together = closed.repartition(files, *key)
+    if HANDS_OVER_GROUPS:
+        return together.groupBy(*key).applyInArrow(_of_group(unpack(window_s)), ROW_TYPE)
+    return together.sortWithinPartitions(*key).mapInArrow(unpack(window_s), ROW_TYPE)
+
+
+def _of_group(unpacked: Batches) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """With the types by which Spark sees that a group is to be handed over batch by batch."""
+
+    def of_group(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return unpacked(batches)
+
+    return of_group
 
 
 def to_archive(messages: DataFrame, *, topic: str) -> DataFrame:

@@ -3,8 +3,10 @@
 import json
 import random
 import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from chispa import assert_df_equality
 from pyspark.sql import SparkSession
@@ -14,6 +16,7 @@ from contract.message import derive_event_id, to_event_time
 from contract.reasons import Reason
 from contract.schemas import schema
 from streaming import transform
+from streaming.packing import Batches
 from streaming.schema import MESSAGE_FIELDS, SESSION_FIELDS
 from tests.streaming.topic import KAFKA_TIME, WINDOW_S, at, beat, messages, pageview, sessions
 
@@ -302,6 +305,31 @@ def test_a_visitor_with_100_000_pageviews_each_sent_twice_takes_seconds(spark: S
     (row,) = transform.to_rows(closed, window_s=WINDOW_S).select("Pageviews", "eventIds").collect()
     assert row.Pageviews == len(set(row.eventIds)) == count
     assert time.monotonic() - began < 20, "pairwise comparison would take minutes"
+
+
+def test_python_is_handed_one_bucket_of_one_window_at_a_time(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not transform.HANDS_OVER_GROUPS:
+        pytest.skip("Spark hands over a task's chunks in a few batches before 4.1")
+
+    def keys(_: int) -> Batches:
+        def told(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            table = pa.Table.from_batches(batches)
+            found = table.group_by(["window_start", "bucket"]).aggregate([])
+            yield pa.record_batch({"keys": [found.num_rows], "chunks": [table.num_rows]})
+
+        return told
+
+    monkeypatch.setattr(transform, "unpack", keys)
+    monkeypatch.setattr(transform, "ROW_TYPE", "keys long, chunks long")
+    given = [(at, bucket, [b"chunk"]) for at in (0, 1800) for bucket in range(16) for _ in range(3)]
+    closed = spark.createDataFrame(given, "start long, bucket short, chunks array<binary>")
+    closed = closed.select(F.timestamp_seconds("start").alias("window_start"), "bucket", "chunks")
+    rows = transform.to_rows(closed, window_s=WINDOW_S)
+    plan = rows._jdf.queryExecution().executedPlan().toString()
+    assert plan.count("Exchange") == 1, "grouping shuffles once more"
+    assert [tuple(row) for row in rows.collect()] == [(1, 3)] * 32
 
 
 def test_any_bytes_are_judged(spark: SparkSession) -> None:
