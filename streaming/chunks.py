@@ -119,7 +119,7 @@ def _packed(table: pa.Table, window_us: int) -> Iterator[tuple[int, int, str, by
     origin = f"{table['kafkaPartition'][timed[0]]}-{table['kafkaOffset'][timed[0]]}"
     at = _micros(table["eventAt"].fill_null(0))
     key = at // window_us * BUCKETS + _buckets(table["uiud"].combine_chunks())
-    order = timed[np.argsort(key[timed], kind="stable")]
+    order = timed[np.argsort(_narrowed(key[timed]), kind="stable")]
     at, bounds = at[order], _bounds(key[order])
     sorted_hits = table.select(HIT).take(pa.array(order))
     for start, end in zip(bounds[:-1], bounds[1:], strict=True):
@@ -128,6 +128,12 @@ def _packed(table: pa.Table, window_us: int) -> Iterator[tuple[int, int, str, by
         if hits["pageUrl"].null_count:
             hits = hits.filter(hits["pageUrl"].is_valid())
         yield from ((newest, bucket, origin, chunk) for chunk in _chunks(hits))
+
+
+def _narrowed(key: Any) -> Any:
+    """Numbers in the same order, in as few bits as they need: of 16 bits, numpy sorts by radix."""
+    above = key - key.min()
+    return above.astype(np.min_scalar_type(above.max()))
 
 
 def _buckets(visitors: pa.StringArray) -> Any:
@@ -188,7 +194,7 @@ def _sorted_distinct(hits: pa.Table) -> tuple[Any, Any]:
     uiud, session = hits["uiud"].chunk(0), hits["sessionId"].chunk(0)
     key = uiud.indices.to_numpy().astype(np.int64) * len(session.dictionary) + session.indices.to_numpy()
     at = _micros(hits["eventAt"])
-    order = np.lexsort((at, key))
+    order = _sorted_by(key, at)
     _order_ties(hits, key, at, order)
     number = np.cumsum(np.diff(key[order], prepend=key[order[:1]]) != 0)
     ids = hits["eventId"].chunk(0).dictionary_encode()
@@ -197,6 +203,15 @@ def _sorted_distinct(hits: pa.Table) -> tuple[Any, Any]:
         kept.sort()
         order, number = order[kept], number[kept]
     return order, _bounds(number)[:-1]
+
+
+def _sorted_by(key: Any, at: Any) -> Any:
+    """Indices in the order of key, then at; equal ones in any order. One number of both is sorted faster than two."""
+    later = at - at.min()
+    span = int(later.max()) + 1
+    if int(key.max()) + 1 > (2**63 - 1) // span:
+        return np.lexsort((at, key))
+    return np.argsort(key * span + later)
 
 
 def _order_ties(hits: pa.Table, key: Any, at: Any, order: Any) -> None:

@@ -141,8 +141,8 @@ class Fields:
         found: list[tuple[Any, ...]] = []
         while len(found) < len(values):
             try:
-                for message in messages:
-                    found.append(message)
+                # Those before one at fault are kept.
+                found.extend(messages)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 found.append(astuple(self.nothing))
         texts = zip(*found, strict=True) if found else [()] * len(self.names)

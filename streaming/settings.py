@@ -136,7 +136,7 @@ class Settings:
     )
     max_offsets_per_trigger: int = setting(
         number,
-        default=4_000_000,
+        default=10_000_000,
         help="messages a batch at most; after an outage the job catches up in batches of so many",
     )
     starting_offsets: str = setting(

@@ -114,8 +114,8 @@ def run(servers: str, state: Path, given: argparse.Namespace) -> dict[str, Any]:
 def start_job(place: Run, given: argparse.Namespace) -> Job:
     """The product's job, as in the rounds, but on its own clock."""
     words = ours(
-        "--max-offsets-per-trigger", "4000000", "--window-seconds", str(given.window_seconds),
-        "--watermark-seconds", str(given.watermark_seconds), *([] if given.archive else [NO_ARCHIVE]),
+        "--window-seconds", str(given.window_seconds), "--watermark-seconds", str(given.watermark_seconds),
+        *([] if given.archive else [NO_ARCHIVE]),
     )(place)  # fmt: skip
     words[words.index("available-now")] = str(given.trigger)
     log = place.folder / "job.log"

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -171,6 +172,18 @@ def test_batches_of_rows_hold_so_much_text_or_one_session(monkeypatch: pytest.Mo
     assert [batch.num_rows for batch in made] == [2, 2, 3, 2, 1]
     monkeypatch.setattr(chunks, "BATCH_BYTES", 1)
     assert len(list(chunks._unpack([pa.py_buffer(chunk["hits"])], START_US, WINDOW_US))) == 10
+
+
+@pytest.mark.parametrize("last_us", [0, 1_799_999_000, 2**40])
+@pytest.mark.parametrize("last_key", [0, 5_000, 2**23 - 1, 2**23, 2**62])
+def test_hits_are_in_order_however_many_bits_session_and_time_take(last_us: int, last_key: int) -> None:
+    source = random.Random(1)
+    keys = [0, last_key, *(source.randint(0, last_key) for _ in range(500))]
+    times = [START_US, START_US + last_us, *(START_US + source.randint(0, last_us) for _ in range(500))]
+    source.shuffle(times)
+    order = chunks._sorted_by(np.array(keys), np.array(times)).tolist()
+    assert sorted(order) == list(range(len(keys)))
+    assert [(keys[at], times[at]) for at in order] == sorted(zip(keys, times, strict=True))
 
 
 def test_what_is_no_pageview_moves_the_watermark_only() -> None:

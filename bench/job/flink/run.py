@@ -28,7 +28,7 @@ OPENS = ("java.lang", "java.lang.reflect", "java.net", "java.nio", "java.text", 
 # One phase: lists of hits are as large after a first aggregation as before, so it only costs.
 # No restarts: by default Flink tries for ever, and a run that fails must end with an error.
 OPTIONS = {
-    "execution.checkpointing.interval": "30 s",
+    "execution.checkpointing.interval": "60 s",
     "execution.checkpointing.mode": "EXACTLY_ONCE",
     "restart-strategy.type": "none",
     "pipeline.object-reuse": "true",
