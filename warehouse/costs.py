@@ -51,7 +51,7 @@ LOADS_ADVISED = 1_000
 """As many leave a third of the limit for loads that fail and come again."""
 OBJECT_BYTES = 256_000_000
 """Size of a file where a batch is written in several; from twice as much on it should be."""
-MAX_OFFSETS = 4_000_000
+MAX_OFFSETS = 10_000_000
 """Messages a batch at most, as streaming/settings.py has it."""
 WINDOW_S, WATERMARK_S = 1_800, 200
 """How long a session's state is kept: its window, and the delay of the watermark. As streaming/settings.py has them."""

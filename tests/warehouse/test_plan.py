@@ -50,7 +50,7 @@ def test_load_jobs_a_day_against_the_limit(trigger: int, loads: int, fits: bool,
 SITES = {
     "one pageview a day": (1, dict(batches=1, job_cores=1, collector_cores=1, workers=2, files_per_batch=1)),
     "a small site": (1_000, dict(batches=480, job_cores=1, workers=2, bigquery_calls=1920, invocations=1440)),
-    "as many as one batch reads": (384_000_000, dict(pageviews_per_peak_batch=4_000_000, files_per_batch=4)),
+    "as many as one batch reads": (960_000_000, dict(pageviews_per_peak_batch=10_000_000, files_per_batch=8)),
     "a hot site": (
         5_000_000_000,
         dict(job_cores=14, collector_cores=37, workers=4, cluster_vcpus=20, files_per_batch=41, peak_per_s=289351.852),
@@ -67,8 +67,8 @@ def test_what_a_site_needs(pageviews: int, expected: dict[str, float]) -> None:
 ADVICE = {
     "an object as large as two files": (245_760_000, []),
     "one more pageview a batch": (245_760_100, ["--files-per-batch 3"]),
-    "as many as one batch reads": (384_000_000, ["--files-per-batch 4"]),
-    "one more": (384_000_100, ["--max-offsets-per-trigger 8100000", "--files-per-batch 4"]),
+    "as many as one batch reads": (960_000_000, ["--files-per-batch 8"]),
+    "one more": (960_000_100, ["--max-offsets-per-trigger 20100000", "--files-per-batch 8"]),
     "more cores than two workers have": (
         3_000_000_000,
         ["--max-offsets-per-trigger 62500000", "--files-per-batch 25", "--workers 3; --shuffle-partitions 12"],
