@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.job import report, run
-from bench.job.programs import PROGRAMS, named
+from bench.job.programs import BATCHED, PROGRAMS, named
 from contract.failures import ConfigError, WebeventsError
 from contract.settings import number, one_of, read_flags, setting, text
 from local.processes import on_term
@@ -77,6 +77,10 @@ class BenchSettings:
     warm_up: int = setting(number, default=2_000_000, help="job: pageviews of the topic that is taken off")
     rounds: int = setting(number, default=5, help="job: rounds, in each of which every program runs once")
     seed: int = setting(number, default=1, help="job: seed of the topic")
+    max_offsets_per_trigger: int | None = setting(
+        number, default=None, help=f"job: messages a batch at most, of {', '.join(BATCHED)}; without it ours have the "
+        "job's own limit, published 200,000",
+    )  # fmt: skip
     state: Path = setting(
         Path, default=Path(".webevents/bench/job"), help="job: folder of the topics, kept for next time"
     )
@@ -107,7 +111,8 @@ def main(argv: Sequence[str]) -> int:
         report.check_chart()
     figures = run.run(
         settings.state.resolve(), settings.programs, pageviews=settings.pageviews, warm_up=settings.warm_up,
-        rounds=settings.rounds, seed=settings.seed, environ=os.environ,
+        rounds=settings.rounds, seed=settings.seed, batch=settings.max_offsets_per_trigger,
+        environ=os.environ,
     )  # fmt: skip
     return report.report(figures, json_file=settings.json, chart=settings.chart, against=settings.against)
 

@@ -1,7 +1,7 @@
 """Where the stream's CPU time goes, part by part: a profile of its Java process, and the clocks of Python's workers.
 
     python -m bench.job.profiled --agent libasyncProfiler.so [--pageviews 8000000] [--warm-up 2000000] [--state DIR]
-                                 [--json FILE]
+                                 [--max-offsets-per-trigger N] [--json FILE]
 
 The sessions query as in `webevents bench job`, once on each of the two topics, with async-profiler's agent in the
 Java process (its releases have libasyncProfiler.so; 3.0 was tried). What is told is the difference, in CPU-seconds per
@@ -55,6 +55,9 @@ def main() -> int:
     parser.add_argument("--pageviews", type=int, default=8_000_000)
     parser.add_argument("--warm-up", type=int, default=2_000_000)
     parser.add_argument("--state", type=Path, default=Path(".webevents/bench/job"), help="folder of the topics")
+    parser.add_argument(
+        "--max-offsets-per-trigger", type=int, metavar="N", help="messages a batch at most; without it, the job's own"
+    )
     parser.add_argument("--json", type=Path, help="file for the figures, for machines")
     given = parser.parse_args()
     if not given.agent.is_file():
@@ -63,7 +66,10 @@ def main() -> int:
         parser.error(f"--warm-up: want fewer than --pageviews, {given.pageviews}, got {given.warm_up}")
     state = given.state.resolve()
     with serving(state) as servers:
-        short, long = (one(state, servers, size, given.agent.resolve()) for size in (given.warm_up, given.pageviews))
+        short, long = (
+            one(state, servers, size, given.agent.resolve(), given.max_offsets_per_trigger)
+            for size in (given.warm_up, given.pageviews)
+        )
     millions = (given.pageviews - given.warm_up) / 1e6
     names = [PYTHON, *PARTS, REST]
     found = {name: (long["parts"][name] - short["parts"][name]) / millions for name in names}
@@ -73,10 +79,10 @@ def main() -> int:
     return 0 if short["right"] and long["right"] else 1
 
 
-def one(state: Path, servers: str, size: int, agent: Path) -> dict[str, Any]:
+def one(state: Path, servers: str, size: int, agent: Path, batch: int | None) -> dict[str, Any]:
     """One run: part -> CPU-seconds, and whether its rows are right."""
     topic = fill(state, servers, size, 1)
-    place = Run(servers, topic["topic"], state / "run", environment(os.environ))
+    place = Run(servers, topic["topic"], state / "run", environment(os.environ), batch)
     stacks = place.folder / STACKS
 
     def command(run: Run) -> list[str]:

@@ -21,6 +21,8 @@ class Run:
     topic: str
     folder: Path
     environ: Mapping[str, str]
+    batch: int | None = None
+    """Messages a batch at most, of the programs in BATCHED; None where each has its own limit."""
 
     @property
     def out(self) -> Path:
@@ -36,9 +38,15 @@ def ours(*flags: str) -> Callable[[Run], list[str]]:
             *spark_submit(run.environ, JVM, memory=HEAP), str(ROOT / "streaming" / "main.py"),
             "--kafka-servers", run.servers, "--topic", run.topic, "--trigger", "available-now",
             "--checkpoint", (run.folder / "checkpoint").as_uri(), "--target", run.out.as_uri(), *flags,
+            *limited(run),
         ]  # fmt: skip
 
     return command
+
+
+def limited(run: Run) -> list[str]:
+    """The flag of a run's limit to a batch, where it has one."""
+    return [] if run.batch is None else ["--max-offsets-per-trigger", str(run.batch)]
 
 
 def script(name: str, *flags: str) -> Callable[[Run], list[str]]:
@@ -54,7 +62,7 @@ def script(name: str, *flags: str) -> Callable[[Run], list[str]]:
 def published(run: Run) -> list[str]:
     """The published script, with no more than it says: no flags of the virtual machine, no setting of malloc's."""
     submit = spark_submit(run.environ, "-Duser.timezone=UTC", memory=HEAP)
-    return ["env", "--unset=GLIBC_TUNABLES", *submit, *script("published.py")(run)[1:]]
+    return ["env", "--unset=GLIBC_TUNABLES", *submit, *script("published.py", *limited(run))(run)[1:]]
 
 
 PROGRAMS: Mapping[str, Callable[[Run], Sequence[str]]] = {
@@ -68,6 +76,8 @@ PROGRAMS: Mapping[str, Callable[[Run], Sequence[str]]] = {
     "limit": script("limit.py"),
     "quix": script("quix.py"),
 }
+BATCHED = ("ours", "ours-heap", "ours-archive", "published")
+"""The programs that read in batches: the others have a checkpoint after a time."""
 
 
 def named(given: str) -> tuple[str, int]:

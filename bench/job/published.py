@@ -1,6 +1,6 @@
 """The Spark script that this project began from, made to run on PySpark 4.1; what it chooses is kept.
 
-    spark-submit ... bench/job/published.py --kafka-servers S --topic T --out DIR
+    spark-submit ... bench/job/published.py --kafka-servers S --topic T --out DIR [--max-offsets-per-trigger N]
 
 Kept: a schema without eventId and pageTitle that reads `timestamp` as a timestamp, a watermark of 200 s, windows of
 1,800 s, four collect_lists and a count in append mode, 200 shuffle partitions, the state store and the compression that
@@ -9,8 +9,8 @@ event time, and Spark's window leaves such rows out by itself.
 
 Changed so that it runs: window() has its duration, withWatermark its column's name, one sink in place of two, and the
 topic is read from its start. Changed so that it can be measured: the script has a trigger of 180 s and no limit to a
-batch; here batches hold at most 200,000 messages and follow each other at once (availableNow) until the topic's
-present end, so that no timer holds it back. `window` is written as the columns window_start and window_end. The
+batch; here batches hold at most 200,000 messages, or N, and follow each other at once (availableNow) until the
+topic's present end, so that no timer holds it back. `window` is written as the columns window_start and window_end. The
 checkpoint lies beside DIR: a second run on both goes on from it.
 """
 
@@ -37,14 +37,14 @@ SCHEMA = StructType(
 )
 
 
-def read_values(spark: SparkSession, servers: str, topic: str) -> DataFrame:
+def read_values(spark: SparkSession, servers: str, topic: str, batch: int) -> DataFrame:
     """The topic's messages from its start, as text in the column `value`."""
     return (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", servers)
         .option("subscribe", topic)
         .option("startingOffsets", "earliest")
-        .option("maxOffsetsPerTrigger", BATCH)
+        .option("maxOffsetsPerTrigger", batch)
         .load()
         .selectExpr("CAST(value AS STRING)")
     )
@@ -79,11 +79,12 @@ def main() -> None:
     parser.add_argument("--kafka-servers", required=True)
     parser.add_argument("--topic", required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--max-offsets-per-trigger", type=int, default=BATCH)
     given = parser.parse_args()
     out = given.out.resolve()
     spark = SparkSession.builder.appName("webevent-analysis").getOrCreate()
     query = (
-        to_sessions(read_values(spark, given.kafka_servers, given.topic))
+        to_sessions(read_values(spark, given.kafka_servers, given.topic, given.max_offsets_per_trigger))
         .writeStream.trigger(availableNow=True)
         .foreachBatch(partial(write_batch, out=out.as_uri()))
         .option("checkpointLocation", (out.parent / f"{out.name}-checkpoint").as_uri())

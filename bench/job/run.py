@@ -24,11 +24,13 @@ def run(
     warm_up: int,
     rounds: int,
     seed: int,
+    batch: int | None,
     environ: Mapping[str, str],
 ) -> dict[str, Any]:
     """Figures of all runs; `marginal_cpu_s` is what a million pageviews takes between the two topics' ends.
 
-    A program given as NAME:N is run on topics of an Nth of the pageviews each.
+    A program given as NAME:N is run on topics of an Nth of the pageviews each; `batch` is the limit of messages to a
+    batch, or None for each program's own.
     """
     with serving(state) as servers:
         topics = {
@@ -38,12 +40,12 @@ def run(
 
         def one(given: str) -> dict[str, Any]:
             short, long = topics[given]
-            runs = [_measure(given, topic, servers, state, environ) for topic in (short, long)]
+            runs = [_measure(given, topic, servers, state, batch, environ) for topic in (short, long)]
             return _figures(runs[0], runs[1], long["pageviews"], short["pageviews"])
 
         runs = take_turns(programs, rounds, one)
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()}
-    return {"topics": topics, "seed": seed, "machine": machine, "programs": runs}
+    return {"topics": topics, "seed": seed, "batch": batch, "machine": machine, "programs": runs}
 
 
 def take_turns(
@@ -65,8 +67,10 @@ def take_turns(
     return runs
 
 
-def _measure(given: str, topic: Mapping[str, Any], servers: str, state: Path, environ: Mapping[str, str]) -> Measured:
-    place = Run(servers, topic["topic"], state / "run", environment(environ))
+def _measure(
+    given: str, topic: Mapping[str, Any], servers: str, state: Path, batch: int | None, environ: Mapping[str, str]
+) -> Measured:
+    place = Run(servers, topic["topic"], state / "run", environment(environ), batch)
     with console.status(f"{given} on {topic['topic']}"):
         return measure(PROGRAMS[named(given)[0]], place, topic)
 

@@ -15,7 +15,7 @@ import polars
 import pytest
 
 from bench.job.check import check
-from bench.job.programs import Run, environment, published
+from bench.job.programs import BATCHED, PROGRAMS, Run, environment, published
 from bench.job.reap import tree
 from bench.job.report import ratios, worse
 from bench.job.run import take_turns
@@ -188,6 +188,15 @@ def test_the_published_script_is_given_no_more_than_it_says(tmp_path):
     assert "PYTHONPATH=" in given
     assert "GLIBC_TUNABLES" in run.environ
     assert "GLIBC_TUNABLES" not in given
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_one_limit_to_a_batch_is_every_batched_programs(name, tmp_path):
+    def words(batch):
+        return PROGRAMS[name](Run("127.0.0.1:9", "topic", tmp_path, environment(dict(os.environ)), batch))
+
+    flag = ["--max-offsets-per-trigger", "70000"] if name in BATCHED else []
+    assert words(70_000) == [*words(None), *flag]
 
 
 def runs(*cpu_s):
