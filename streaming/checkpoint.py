@@ -125,7 +125,10 @@ class Files:
     """The few calls of Hadoop's FileSystem that the job needs."""
 
     def __init__(self, spark: SparkSession) -> None:
-        self.jvm: Any = spark._jvm
+        jvm: Any = spark._jvm
+        # Looked up once: Java searches all its jars for each part of a name that is no class.
+        self.to_path: Any = jvm.org.apache.hadoop.fs.Path
+        self.to_text: Any = jvm.org.apache.commons.io.IOUtils.toString
         self.conf: Any = spark.sparkContext._jsc.hadoopConfiguration()  # type: ignore[attr-defined]
 
     def exists(self, path: str) -> bool:
@@ -143,7 +146,7 @@ class Files:
         try:
             stream = self._on(path, "open")
             try:
-                return str(self.jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+                return str(self.to_text(stream, "UTF-8"))
             finally:
                 stream.close()
         except Py4JJavaError as error:
@@ -154,5 +157,5 @@ class Files:
         self._on(path, "delete", True)
 
     def _on(self, path: str, method: str, *args: Any) -> Any:
-        where = self.jvm.org.apache.hadoop.fs.Path(path)
+        where = self.to_path(path)
         return getattr(where.getFileSystem(self.conf), method)(where, *args)

@@ -74,8 +74,8 @@ def run(spark: SparkSession, settings: Settings, environ: Mapping[str, str]) -> 
     gate = Gate()
     stop_on_sigterm(spark, gate)
     progress = ProgressLog(gate)
-    spark.streams.addListener(progress)
-    messages = read_topic(spark, settings, client)
+    progress.listen(spark)
+    messages = read_topic(spark, settings, client, tasks=reading_tasks(spark))
     starters = {"sessions": start_sessions, "archive": start_archive}
     started = [
         Started(partial(start, messages, settings, store, checkpoints[name], gate), checkpoints[name])
@@ -116,6 +116,11 @@ def lay_out_state(spark: SparkSession, settings: Settings, checkpoint: Checkpoin
     partitions = checkpoint.conf().get(PARTITIONS) or str(settings.shuffle_partitions or cores)
     spark.conf.set(PARTITIONS, partitions)
     spark.conf.set(PROVIDER, PROVIDERS[settings.state_store])
+
+
+def reading_tasks(spark: SparkSession) -> int:
+    """As many as run at once: the cores, or the partitions of the state where they are more."""
+    return max(spark.sparkContext.defaultParallelism, int(str(spark.conf.get(PARTITIONS))))
 
 
 def _start(

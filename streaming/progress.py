@@ -6,37 +6,53 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from pyspark.sql.streaming.listener import (
-    QueryIdleEvent,
-    QueryProgressEvent,
-    QueryStartedEvent,
-    QueryTerminatedEvent,
-    StreamingQueryListener,
-)
+from pyspark.java_gateway import ensure_callback_server_started
+from pyspark.sql import SparkSession
 
 from streaming.sinks import Gate
 
 log = logging.getLogger(__name__)
 
 
-class ProgressLog(StreamingQueryListener):
-    """Logs each batch when Spark has committed it."""
+class ProgressLog:
+    """Logs each batch when Spark has committed it.
+
+    A listener as Java sees it: PySpark's own asks Java for every figure of a report by itself.
+    """
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
         self.running = 0
         self.changed = threading.Condition()
 
-    def onQueryStarted(self, event: QueryStartedEvent) -> None:  # noqa: N802 - Spark's name
+    def listen(self, spark: SparkSession) -> None:
+        """From now on be told of what the session's queries do."""
+        gateway: Any = spark.sparkContext._gateway
+        ensure_callback_server_started(gateway)  # type: ignore[no-untyped-call]
+        streaming = gateway.jvm.org.apache.spark.sql.streaming
+        spark.streams._jsqm.addListener(streaming.PythonStreamingQueryListenerWrapper(self))
+
+    def onQueryStarted(self, event: Any) -> None:  # noqa: N802 - Spark's name
         """Count the query in."""
         self._count(+1)
 
-    def onQueryIdle(self, event: QueryIdleEvent) -> None:  # noqa: N802
+    def onQueryIdle(self, event: Any) -> None:  # noqa: N802
         """Nothing: no batch ran."""
 
-    def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802
+    def onQueryTerminated(self, event: Any) -> None:  # noqa: N802
         """Count the query out: all its batches are logged by now."""
         self._count(-1)
+
+    def onQueryProgress(self, event: Any) -> None:  # noqa: N802
+        """One line, of numbers only."""
+        progress = json.loads(event.progress().json())
+        brought = self.gate.results.pop((progress["name"], progress["batchId"]), {})
+        log.info("batch", extra={**to_fields(progress), **brought})
+
+    class Java:
+        """What py4j asks of a class that stands for a Java interface."""
+
+        implements = ["org.apache.spark.sql.streaming.PythonStreamingQueryListener"]  # noqa: RUF012
 
     def wait(self, timeout_s: float) -> None:
         """Wait until the last line of every ended query is logged."""
@@ -47,12 +63,6 @@ class ProgressLog(StreamingQueryListener):
         with self.changed:
             self.running += change
             self.changed.notify_all()
-
-    def onQueryProgress(self, event: QueryProgressEvent) -> None:  # noqa: N802
-        """One line, of numbers only."""
-        progress = json.loads(event.progress.json)
-        brought = self.gate.results.pop((progress["name"], progress["batchId"]), {})
-        log.info("batch", extra={**to_fields(progress), **brought})
 
 
 def to_fields(progress: Mapping[str, Any]) -> dict[str, Any]:

@@ -224,17 +224,23 @@ def test_a_bucket_is_the_sum_of_a_names_bytes(start: int) -> None:
 
 def test_a_worker_lists_no_archive_again_for_the_next_task_and_seldom_looks_for_garbage(tmp_path, monkeypatch) -> None:
     archive = tmp_path / "code.zip"
+    names = [f"in_archive_{number}" for number in range(3)]
     with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("first_in_archive.py", "")
-        file.writestr("second_in_archive.py", "")
+        for name in names:
+            file.writestr(f"{name}.py", "")
     monkeypatch.syspath_prepend(str(archive))
-    importlib.import_module("first_in_archive")
-    assert str(archive) in sys.path_importer_cache
-    monkeypatch.setattr(gc, "freeze", lambda: None)
+    frozen: list[int] = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(len(sys.modules)))
     before = gc.get_threshold()
-    worker.lighten_worker.__wrapped__()
-    after = gc.get_threshold()
-    gc.set_threshold(*before)
-    assert after[0] == worker.MADE_BETWEEN_LOOKS
-    assert str(archive) not in sys.path_importer_cache
-    importlib.import_module("second_in_archive")
+    try:
+        for name in names[:2]:
+            importlib.import_module(name)
+            assert str(archive) in sys.path_importer_cache
+            worker.lighten_worker()
+            assert str(archive) not in sys.path_importer_cache
+            worker.lighten_worker()
+        assert gc.get_threshold()[0] == worker.MADE_BETWEEN_LOOKS
+    finally:
+        gc.set_threshold(*before)
+    assert len(frozen) == 2, "once for what is imported, however many tasks follow"
+    importlib.import_module(names[2])
