@@ -29,7 +29,6 @@ from streaming.transform import to_archive, to_chunks, to_closed
 
 log = logging.getLogger(__name__)
 CLUSTER_BACK_OFF_S = 200
-LAST_LINES_S = 10.0
 DESCRIPTION = "Group pageviews of a Kafka topic into sessions and publish each batch once, as an Avro object."
 EPILOG = """\
 Exit codes: 0 drained, or stopped by SIGTERM after the running batch; 1 a query ended unasked; 75 try again; 78 a
@@ -73,9 +72,8 @@ def run(spark: SparkSession, settings: Settings, environ: Mapping[str, str]) -> 
     lay_out_state(spark, settings, checkpoints["sessions"])
     gate = Gate()
     stop_on_sigterm(spark, gate)
-    progress = ProgressLog(gate)
-    progress.listen(spark)
-    messages = read_topic(spark, settings, client, tasks=reading_tasks(spark))
+    ProgressLog(gate).listen(spark)
+    messages = read_topic(spark, settings, client)
     starters = {"sessions": start_sessions, "archive": start_archive}
     started = [
         Started(partial(start, messages, settings, store, checkpoints[name], gate), checkpoints[name])
@@ -116,11 +114,6 @@ def lay_out_state(spark: SparkSession, settings: Settings, checkpoint: Checkpoin
     partitions = checkpoint.conf().get(PARTITIONS) or str(settings.shuffle_partitions or cores)
     spark.conf.set(PARTITIONS, partitions)
     spark.conf.set(PROVIDER, PROVIDERS[settings.state_store])
-
-
-def reading_tasks(spark: SparkSession) -> int:
-    """As many as run at once: the cores, or the partitions of the state where they are more."""
-    return max(spark.sparkContext.defaultParallelism, int(str(spark.conf.get(PARTITIONS))))
 
 
 def _start(

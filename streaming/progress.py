@@ -2,7 +2,6 @@
 
 import json
 import logging
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,8 +21,6 @@ class ProgressLog:
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
-        self.running = 0
-        self.changed = threading.Condition()
 
     def listen(self, spark: SparkSession) -> None:
         """From now on be told of what the session's queries do."""
@@ -33,15 +30,13 @@ class ProgressLog:
         spark.streams._jsqm.addListener(streaming.PythonStreamingQueryListenerWrapper(self))
 
     def onQueryStarted(self, event: Any) -> None:  # noqa: N802 - Spark's name
-        """Count the query in."""
-        self._count(+1)
+        """Nothing: no batch ran yet."""
 
     def onQueryIdle(self, event: Any) -> None:  # noqa: N802
         """Nothing: no batch ran."""
 
     def onQueryTerminated(self, event: Any) -> None:  # noqa: N802
-        """Count the query out: all its batches are logged by now."""
-        self._count(-1)
+        """Nothing: all its batches are logged by now."""
 
     def onQueryProgress(self, event: Any) -> None:  # noqa: N802
         """One line, of numbers only."""
@@ -53,16 +48,6 @@ class ProgressLog:
         """What py4j asks of a class that stands for a Java interface."""
 
         implements = ["org.apache.spark.sql.streaming.PythonStreamingQueryListener"]  # noqa: RUF012
-
-    def wait(self, timeout_s: float) -> None:
-        """Wait until the last line of every ended query is logged."""
-        with self.changed:
-            self.changed.wait_for(lambda: self.running == 0, timeout_s)
-
-    def _count(self, change: int) -> None:
-        with self.changed:
-            self.running += change
-            self.changed.notify_all()
 
 
 def to_fields(progress: Mapping[str, Any]) -> dict[str, Any]:

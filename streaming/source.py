@@ -20,11 +20,8 @@ def client_options(settings: Settings, environ: Mapping[str, str]) -> dict[str, 
     return {"bootstrap.servers": settings.kafka_servers, **given}
 
 
-def read_topic(spark: SparkSession, settings: Settings, client: Mapping[str, str], *, tasks: int) -> DataFrame:
+def read_topic(spark: SparkSession, settings: Settings, client: Mapping[str, str]) -> DataFrame:
     """The topic as a stream: key, value, topic, partition, offset, timestamp.
-
-    A batch is read in `tasks` tasks at most, of several partitions each where there are more: what a task costs
-    whatever it reads, in Spark and in Python, counts where batches are small.
 
     Lost offsets fail the query: a gap is for a person to judge. A new partition is read from its first offset on.
     """
@@ -39,7 +36,7 @@ def read_topic(spark: SparkSession, settings: Settings, client: Mapping[str, str
         "fetchOffset.retryIntervalMs": "1000",
         **{f"kafka.{key}": value for key, value in client.items()},
     }
-    return spark.readStream.format("kafka").options(**options).load().coalesce(tasks)
+    return spark.readStream.format("kafka").options(**options).load()
 
 
 def starting_options(offsets: str) -> dict[str, str]:
