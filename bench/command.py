@@ -107,6 +107,8 @@ def main(argv: Sequence[str]) -> int:
     for given in settings.programs:
         if settings.warm_up < named(given)[1]:
             raise ConfigError(f"--programs: {given} leaves nothing of the {settings.warm_up} pageviews of --warm-up")
+    if settings.max_offsets_per_trigger is not None and not {named(each)[0] for each in settings.programs} & {*BATCHED}:
+        raise ConfigError(f"--max-offsets-per-trigger: of --programs none reads in batches, as {', '.join(BATCHED)} do")
     if settings.chart is not None:
         report.check_chart()
     figures = run.run(

@@ -23,6 +23,7 @@ from bench.console import make_console
 from bench.job.fill import fill, serving
 from bench.job.measure import measure
 from bench.job.programs import NO_ARCHIVE, Run, environment, ours
+from contract.settings import number
 
 INTERVAL_S = 0.005
 STACKS = "stacks.txt"
@@ -56,7 +57,7 @@ def main() -> int:
     parser.add_argument("--warm-up", type=int, default=2_000_000)
     parser.add_argument("--state", type=Path, default=Path(".webevents/bench/job"), help="folder of the topics")
     parser.add_argument(
-        "--max-offsets-per-trigger", type=int, metavar="N", help="messages a batch at most; without it, the job's own"
+        "--max-offsets-per-trigger", type=number, metavar="N", help="messages a batch at most; else the job's own limit"
     )
     parser.add_argument("--json", type=Path, help="file for the figures, for machines")
     given = parser.parse_args()
@@ -75,7 +76,8 @@ def main() -> int:
     found = {name: (long["parts"][name] - short["parts"][name]) / millions for name in names}
     console.print(to_table(found))
     if given.json is not None:
-        given.json.write_text(json.dumps({"per_million": found, "short": short, "long": long}, indent=1) + "\n")
+        figures = {"per_million": found, "batch": given.max_offsets_per_trigger, "short": short, "long": long}
+        given.json.write_text(json.dumps(figures, indent=1) + "\n")
     return 0 if short["right"] and long["right"] else 1
 
 

@@ -9,11 +9,13 @@ from typing import Any
 from rich.table import Table
 
 from bench.console import make_console
+from bench.job.programs import BATCHED
 from contract.failures import ConfigError
 
 OURS = "ours"
 WORSE = 1.25
 """How much dearer ours may become against a recorded ratio before it is told: the rounds of one run differ by less."""
+UNLIKE = "--against has another limit to a batch, so that nothing is compared"
 BAR = 10
 console = make_console()
 
@@ -21,21 +23,22 @@ console = make_console()
 def report(figures: Mapping[str, Any], *, json_file: Path | None, chart: Path | None, against: Path | None) -> int:
     """Print, write and compare; 1 where a program's rows are not the expected ones."""
     programs = figures["programs"]
-    console.print(to_table(programs))
+    console.print(to_table(programs, figures["batch"]))
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1) + "\n")
     if chart is not None:
         draw(programs, chart)
     if against is not None:
-        for line in worse(programs, json.loads(against.read_text())["programs"]):
+        recorded = json.loads(against.read_text())
+        for line in worse(programs, recorded["programs"]) if recorded.get("batch") == figures["batch"] else [UNLIKE]:
             console.print(f"[yellow]warning:[/] {line}")
     wrong = [name for name, runs in programs.items() if not all(each["right"] for each in runs)]
     console.print(f"rows differ: {', '.join(wrong)}" if wrong else "every program's rows are the expected ones")
     return 1 if wrong else 0
 
 
-def to_table(programs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
-    """One line a program: medians, lowest and highest in brackets.
+def to_table(programs: Mapping[str, Sequence[Mapping[str, Any]]], batch: int | None = None) -> Table:
+    """One line a program: medians, lowest and highest in brackets; `batch` is the limit that was given to batches.
 
     `ours does`: its pageviews per CPU-second against the program's; above 1 it is ahead.
     """
@@ -53,6 +56,8 @@ def to_table(programs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
         f"{name}: of {runs[0]['pageviews']:,} pageviews, the first {runs[0]['warm_up']:,} taken off"
         for name, runs in programs.items()
     )
+    if batch is not None:
+        table.caption += f"\nbatches of {batch:,} messages at most: {', '.join(BATCHED)}"
     return table
 
 

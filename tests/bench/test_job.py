@@ -14,6 +14,7 @@ import fastavro
 import polars
 import pytest
 
+from bench.job import report
 from bench.job.check import check
 from bench.job.programs import BATCHED, PROGRAMS, Run, environment, published
 from bench.job.reap import tree
@@ -218,6 +219,22 @@ def test_a_ratio_that_became_worse_is_told(cpu_s, warns):
     assert all("flink, recorded is 1.00x" in line for line in told)
 
 
+@pytest.mark.parametrize("batch", [None, 200_000])
+def test_runs_with_another_limit_to_a_batch_are_not_compared(batch, tmp_path, capsys):
+    def figures(cpu_s, limit):
+        run = {"right": True, "pageviews": 2, "warm_up": 1, "marginal_pageviews_s": 1, "long": {"peak_bytes": 1}}
+        programs = {name: [{**run, "marginal_cpu_s": each}] for name, each in (("ours", cpu_s), ("published", 80))}
+        return {"programs": programs, "batch": limit}
+
+    recorded = tmp_path / "recorded.json"
+    recorded.write_text(json.dumps(figures(8, None)))
+    assert report.report(figures(16, batch), json_file=None, chart=None, against=recorded) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert ("recorded is 10.00x" in told) is (batch is None)
+    assert ("nothing is compared" in told) is (batch is not None)
+    assert ("batches of 200,000 messages at most" in told) is (batch is not None)
+
+
 REFUSED = {
     "no such program": (["--programs", "ours,flnk"], "did you mean flink?"),
     "no such part": (["jbo"], "did you mean job?"),
@@ -229,6 +246,7 @@ REFUSED = {
     "a flag of no part": (["steady", "--rates", "5"], "unrecognized arguments: --rates 5"),
     "a part that is no number": (["--programs", "ours,quix:x"], "want a whole number from 1, got 'x'"),
     "a part without pageviews": (["--programs", "ours,quix:9", "--warm-up", "8"], "quix:9 leaves nothing of the 8"),
+    "a limit for none": (["--programs", "limit", "--max-offsets-per-trigger", "9"], "none reads in batches, as ours,"),
     "a warm-up as long as the topic": (["--pageviews", "5", "--warm-up", "5"], "--warm-up: want fewer than"),
 }
 
