@@ -23,7 +23,8 @@ def client_options(settings: Settings, environ: Mapping[str, str]) -> dict[str, 
 def read_topic(spark: SparkSession, settings: Settings, client: Mapping[str, str]) -> DataFrame:
     """The topic as a stream: key, value, topic, partition, offset, timestamp.
 
-    Lost offsets fail the query: a gap is for a person to judge. A new partition is read from its first offset on.
+    Lost offsets fail the query: a gap is for a person to judge. A new partition is read from its first offset on. Each
+    partition of the topic has a task of its own, and must have: a replay then makes chunks of the same origins.
     """
     options = {
         "subscribe": settings.topic,
