@@ -113,8 +113,7 @@ def main(argv: Sequence[str]) -> int:
         report.check_chart()
     figures = run.run(
         settings.state.resolve(), settings.programs, pageviews=settings.pageviews, warm_up=settings.warm_up,
-        rounds=settings.rounds, seed=settings.seed, batch=settings.max_offsets_per_trigger,
-        environ=os.environ,
+        rounds=settings.rounds, seed=settings.seed, batch=settings.max_offsets_per_trigger, environ=os.environ,
     )  # fmt: skip
     return report.report(figures, json_file=settings.json, chart=settings.chart, against=settings.against)
 

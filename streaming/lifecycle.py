@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyspark.java_gateway import ensure_callback_server_started
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from contract.failures import ConfigError, WebeventsError
 from streaming.checkpoint import Checkpoint, damaged
+from streaming.session import both_ways
 from streaming.sinks import Gate
 
 log = logging.getLogger(__name__)
@@ -45,9 +45,7 @@ class TermHandler:
 def stop_on_sigterm(spark: SparkSession, gate: Gate) -> None:
     """From now on SIGTERM, to Python or to the virtual machine, asks the queries to stop after the running batch."""
     signal.signal(signal.SIGTERM, lambda *_: gate.stop_asked.set())
-    gateway: Any = spark.sparkContext._gateway
-    ensure_callback_server_started(gateway)  # type: ignore[no-untyped-call]
-    jvm = gateway.jvm
+    jvm = both_ways(spark).jvm
     jvm.sun.misc.Signal.handle(jvm.sun.misc.Signal("TERM"), TermHandler(gate))
 
 

@@ -5,9 +5,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from pyspark.java_gateway import ensure_callback_server_started
 from pyspark.sql import SparkSession
 
+from streaming.session import both_ways
 from streaming.sinks import Gate
 
 log = logging.getLogger(__name__)
@@ -24,9 +24,7 @@ class ProgressLog:
 
     def listen(self, spark: SparkSession) -> None:
         """From now on be told of what the session's queries do."""
-        gateway: Any = spark.sparkContext._gateway
-        ensure_callback_server_started(gateway)  # type: ignore[no-untyped-call]
-        streaming = gateway.jvm.org.apache.spark.sql.streaming
+        streaming = both_ways(spark).jvm.org.apache.spark.sql.streaming
         spark.streams._jsqm.addListener(streaming.PythonStreamingQueryListenerWrapper(self))
 
     def onQueryStarted(self, event: Any) -> None:  # noqa: N802 - Spark's name

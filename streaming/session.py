@@ -1,5 +1,8 @@
 """The Spark session, and every setting that must stand before it or before the first batch."""
 
+from typing import Any
+
+from pyspark.java_gateway import ensure_callback_server_started
 from pyspark.sql import SparkSession
 
 PROVIDERS = {
@@ -40,6 +43,13 @@ def build_session(*, app: str, state_store: str) -> SparkSession:
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
     return spark
+
+
+def both_ways(spark: SparkSession) -> Any:
+    """The session's gateway to Java, over which Java can call Python, too."""
+    gateway: Any = spark.sparkContext._gateway
+    ensure_callback_server_started(gateway)  # type: ignore[no-untyped-call]
+    return gateway
 
 
 def is_local(master: str) -> bool:

@@ -37,7 +37,7 @@ def report(figures: Mapping[str, Any], *, json_file: Path | None, chart: Path | 
     return 1 if wrong else 0
 
 
-def to_table(programs: Mapping[str, Sequence[Mapping[str, Any]]], batch: int | None = None) -> Table:
+def to_table(programs: Mapping[str, Sequence[Mapping[str, Any]]], batch: int | None) -> Table:
     """One line a program: medians, lowest and highest in brackets; `batch` is the limit that was given to batches.
 
     `ours does`: its pageviews per CPU-second against the program's; above 1 it is ahead.
