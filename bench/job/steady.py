@@ -37,6 +37,10 @@ from local.job import Job
 TOPIC = "steady"
 SAMPLE_S = 5.0
 CATCH_UP_S = 120.0
+DISK_BYTES = 250
+"""What a pageview of a run leaves in the topic, the checkpoint and the rows; measured, docs/performance.md."""
+ARCHIVE_BYTES = 150
+"""And in the archive's objects."""
 console = make_console()
 
 
@@ -58,6 +62,14 @@ def main() -> int:
         parser.error(f"--hot: want 0 or more and less than 1, got {given.hot}")
     state = given.state.resolve()
     shutil.rmtree(state, ignore_errors=True)
+    state.mkdir(parents=True, exist_ok=True)
+    pageviews, free = given.rate * given.seconds, shutil.disk_usage(state).free
+    want = pageviews * (DISK_BYTES + (ARCHIVE_BYTES if given.archive else 0))
+    if free < want:
+        parser.error(
+            f"--state: want {want / 1e9:.1f} GB free for {pageviews:,} pageviews, {state} has {free / 1e9:.1f} GB: "
+            "give a folder on another disk, a lower --rate or fewer --seconds"
+        )
     with serving(state, TOPIC) as servers:
         found = run(servers, state, given)
     console.print(to_table(found))

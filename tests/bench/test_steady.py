@@ -91,6 +91,15 @@ def test_windows_are_summed_over_files(tmp_path):
     assert steady.read_windows(tmp_path) == {1_793_491_200_000: 7}
 
 
+def test_a_run_that_the_disk_has_no_room_for_is_refused_before_it_begins(tmp_path, capsys, monkeypatch):
+    words = ["--rate", "1000000000000", "--seconds", "4", "--state", str(tmp_path / "state")]
+    monkeypatch.setattr(sys, "argv", ["steady", *words])
+    with pytest.raises(SystemExit):
+        steady.main()
+    told = capsys.readouterr().err
+    assert "--state: want 1000000.0 GB free for 4,000,000,000,000 pageviews" in told and "fewer --seconds" in told
+
+
 @pytest.mark.stack
 @pytest.mark.spark
 @pytest.mark.slow
