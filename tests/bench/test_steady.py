@@ -94,6 +94,7 @@ def test_windows_are_summed_over_files(tmp_path):
 def test_a_run_that_the_disk_has_no_room_for_is_refused_before_it_begins(tmp_path, capsys, monkeypatch):
     words = ["--rate", "1000000000000", "--seconds", "4", "--state", str(tmp_path / "state")]
     monkeypatch.setattr(sys, "argv", ["steady", *words])
+    monkeypatch.setattr(steady, "serving", lambda *_: pytest.fail("it began"))
     with pytest.raises(SystemExit):
         steady.main()
     told = capsys.readouterr().err
